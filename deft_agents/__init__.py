@@ -1,0 +1,1 @@
+"""Who decides: searches and policies behind one ask-and-tell interface."""

@@ -1,0 +1,1 @@
+"""What to do in the end: one file a policy."""

@@ -1,0 +1,1 @@
+"""Where to try next: one file a search."""

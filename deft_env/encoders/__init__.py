@@ -1,0 +1,1 @@
+"""Images to features, shared by rewards, policies and the prior."""

@@ -1,0 +1,1 @@
+"""Frames to grasp: simulated, heuristic and learned affordance priors, segmentation, lifting, retargeting."""

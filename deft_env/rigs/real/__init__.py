@@ -1,0 +1,1 @@
+"""Drivers of the real rig: arm, hand, camera, calibration."""

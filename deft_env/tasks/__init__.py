@@ -1,0 +1,1 @@
+"""One file a task: scene, instruction, judge, demonstration; objects as data."""

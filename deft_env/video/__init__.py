@@ -1,0 +1,1 @@
+"""Human video to training labels and demonstrations."""
