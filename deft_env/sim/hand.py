@@ -10,16 +10,12 @@ from __future__ import annotations
 from typing import Final
 
 import mujoco
-import numpy as np
-from numpy.typing import NDArray
 
 from deft_env import grasp
 from deft_env.sim import contact, names, robot
 from deft_env.sim.arm import add_capsule
+from deft_env.sim.hand_calibration import TENDON_DIP, TENDON_PIP
 
-TENDON_PIP: Final = 1.0 / (1.0 + grasp.DIP_PER_PIP**2)
-TENDON_DIP: Final = grasp.DIP_PER_PIP / (1.0 + grasp.DIP_PER_PIP**2)
-"""Tendon length = TENDON_PIP * pip + TENDON_DIP * dip: the orthogonal projection on the motor's line, in PIP radians."""
 BODY_MASS_KG: Final = 0.45
 """Palm plate, adapter and motor block (assumed)."""
 
@@ -27,21 +23,6 @@ _PRINT: Final = (0.20, 0.22, 0.27, 1.0)
 _SHELL: Final = (0.88, 0.86, 0.80, 1.0)
 _RUBBER: Final = (0.06, 0.06, 0.07, 1.0)
 _ACCENT: Final = (0.87, 0.43, 0.14, 1.0)
-
-
-def motor_targets(motors: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Motor angles (..., 12) -> actuator set points (..., 12) that reach them in free air against the springs.
-
-    It is the simulated hand's own calibration, as the motor map is the real hand's (SPEC, section 5).
-    """
-    curl = robot.JOINT_STIFFNESS_NM_RAD / (robot.MOTOR_GAIN_NM_RAD["curl"] * TENDON_PIP)
-    per_motor = {
-        "side": 1.0 + robot.JOINT_STIFFNESS_NM_RAD / robot.MOTOR_GAIN_NM_RAD["side"],
-        "forward": 1.0 + robot.JOINT_STIFFNESS_NM_RAD / robot.MOTOR_GAIN_NM_RAD["forward"],
-        "curl": 1.0 + curl,
-    }
-    scale = np.array([per_motor[name.rsplit("_", 1)[1]] for name in grasp.MOTOR_NAMES])
-    return motors * scale
 
 
 def _joint(body: mujoco.MjsBody, finger: str, kind: str, axis: tuple[float, float, float]) -> None:
@@ -116,7 +97,7 @@ def _motors(spec: mujoco.MjSpec) -> None:
         servo.set_to_position(kp=robot.MOTOR_GAIN_NM_RAD[kind])
         limit = robot.MOTOR_LIMIT_NM[kind]
         servo.forcelimited, servo.forcerange = mujoco.mjtLimited.mjLIMITED_TRUE, [-limit, limit]
-        # The set point may lie beyond the joint's range by what the spring takes (motor_targets).
+        # The set point may lie beyond the joint's range by what the spring takes (hand_calibration).
         servo.ctrllimited, servo.ctrlrange = mujoco.mjtLimited.mjLIMITED_TRUE, [low - 0.2, high + 0.2]
 
 

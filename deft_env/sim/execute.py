@@ -1,0 +1,179 @@
+"""Plays N episodes: native threads, no Python per world or per physics step.
+
+Each world has its own compiled model (sizes, masses, friction and poses differ from episode to episode): all of one layout,
+that is, compiled from the same builder with other numbers. Copying a model per world rather than overriding fields of
+one is deliberate: compilation derives inertias, bounding volumes and more from what was changed, and costs about 1 ms.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import mujoco
+import numpy as np
+from mujoco import batch
+from numpy.typing import ArrayLike, NDArray
+
+from deft_env.sim import names
+
+Array = NDArray[np.float64]
+_CHUNK_TICKS: Final = 25
+"""Ticks recorded between two returns to Python: bounds the memory of the record."""
+Tick = Callable[[batch.Batch, int], None]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Playback:
+    """What was recorded.
+
+    Attributes:
+        sensors: by name (N, T, dim), at the end of each control tick.
+        strike_n: (N,) greatest force between table and hand or arm at any physics step, N.
+        faulted: (N,) whether the physics became unstable; such a world says nothing about its grasp.
+        reason: N texts, empty where not faulted.
+        final_qpos: (N, nq) state at the end.
+        film_qpos: (N, F, nq) states to be drawn afterwards, every ``film_every`` ticks; F = 0 if none were wanted.
+    """
+
+    sensors: dict[str, Array]
+    strike_n: Array
+    faulted: NDArray[np.bool_]
+    reason: tuple[str, ...]
+    final_qpos: Array
+    film_qpos: Array
+
+
+def threads_available() -> int:
+    """CPUs that this process may use; ``DEFT_THREADS`` overrides it."""
+    wanted = os.environ.get("DEFT_THREADS", "")
+    if wanted:
+        if not wanted.isdigit() or int(wanted) < 1:
+            raise ValueError(f"DEFT_THREADS: expected a positive whole number, got {wanted!r}")
+        return int(wanted)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def sensor_slices(model: mujoco.MjModel) -> dict[str, slice]:
+    """Where each sensor's numbers stand in ``sensordata``, by name."""
+    out = {}
+    for i in range(model.nsensor):
+        sensor = model.sensor(i)
+        start = int(sensor.adr[0])
+        out[sensor.name] = slice(start, start + int(sensor.dim[0]))
+    return out
+
+
+def robot_qpos(
+    model: mujoco.MjModel, qpos: ArrayLike, arm_rad: ArrayLike, hand_rad: ArrayLike
+) -> Array:
+    """Copies ``qpos`` (nq,) and writes arm (6,) and hand (16,) angles, rad, into it, by name."""
+    out = np.array(qpos, dtype=np.float64)
+    for joints, values in ((names.ARM_JOINTS, arm_rad), (names.HAND_JOINTS, hand_rad)):
+        addresses = [int(model.joint(name).qposadr[0]) for name in joints]
+        out[addresses] = values
+    return out
+
+
+def _strike(record: Array, slices: dict[str, slice]) -> Array:
+    """Greatest table force (N,) in a record (N, steps, nsensordata)."""
+    worst = np.zeros(len(record))
+    for name in names.STRIKE_SENSORS:
+        force = record[:, :, slices[name]][:, :, 1:4]
+        size = np.sqrt(force[..., 0] ** 2 + force[..., 1] ** 2 + force[..., 2] ** 2)
+        worst = np.maximum(worst, size.max(axis=1))
+    return worst
+
+
+def play(
+    models: mujoco.MjModel | Sequence[mujoco.MjModel],
+    qpos: ArrayLike,
+    controls: ArrayLike,
+    *,
+    substeps: int,
+    sensors: Sequence[str] | None = None,
+    film_every: int = 0,
+    threads: int = 0,
+    tick: Tick | None = None,
+) -> Playback:
+    """Steps N worlds through their controls.
+
+    The result of a world depends on nothing but its model, state and controls: not on N, its place or ``threads``.
+
+    Args:
+        models: one model for all, or N of one layout.
+        qpos: (N, nq) initial joint positions; velocities start at zero.
+        controls: (N, T, nu) set points, one row a control tick.
+        substeps: physics steps in a control tick (``PhysicsOptions.substeps``).
+        sensors: names of the series to keep; None keeps all.
+        film_every: keep the state every so many ticks; 0 keeps none.
+        threads: native threads; 0 takes what is available.
+        tick: called as ``tick(batch, index)`` after every control tick, for what physics lacks (a stem that breaks); must be
+            vectorised over worlds.
+
+    Raises:
+        ValueError: if sizes do not fit, or a sensor is unknown.
+    """
+    qpos, controls = np.asarray(qpos, dtype=np.float64), np.asarray(controls, dtype=np.float64)
+    first = models if isinstance(models, mujoco.MjModel) else models[0]
+    n, ticks = controls.shape[:2]
+    if qpos.shape != (n, first.nq) or controls.shape != (n, ticks, first.nu):
+        raise ValueError(
+            f"qpos, controls: expected ({n}, {first.nq}) and ({n}, T, {first.nu}) for this model, "
+            f"got {qpos.shape} and {controls.shape}"
+        )
+    if not isinstance(models, mujoco.MjModel) and len(models) != n:
+        raise ValueError(f"models: expected one for all or {n}, got {len(models)}")
+    slices = sensor_slices(first)
+    unknown = [name for name in sensors or () if name not in slices]
+    if unknown:
+        raise ValueError(f"sensors: {unknown} not in the model; it has {sorted(slices)}")
+    worlds = batch.Batch(first, n, min(n, threads or threads_available()))
+    if not isinstance(models, mujoco.MjModel):
+        worlds.set_models(models)
+    worlds.qpos = qpos
+
+    series = np.empty((n, ticks, first.nsensordata))
+    film = [qpos.copy()] if film_every else []
+    strike, faulted = np.zeros(n), np.zeros(n, dtype=bool)
+    wanted = ("sensordata", "qpos") if film_every else ("sensordata",)
+    chunk = 1 if tick else _CHUNK_TICKS
+    for start in range(0, ticks, chunk):
+        end = min(start + chunk, ticks)
+        try:
+            record: Any = worlds.rollout(
+                (end - start) * substeps, np.repeat(controls[:, start:end], substeps, axis=1), record=wanted
+            )
+        except batch.SimulationError as error:
+            faulted[error.ids] = True
+            series[:, start:end] = series[:, max(start - 1, 0) : max(start, 1)] if start else 0.0
+            continue
+        data = record["sensordata"]
+        series[:, start:end] = data[:, substeps - 1 :: substeps]
+        strike = np.maximum(strike, _strike(data, slices))
+        if film_every:
+            states = record["qpos"][:, substeps - 1 :: substeps]
+            film += [states[:, t - start] for t in range(start, end) if (t + 1) % film_every == 0]
+        if tick is not None:
+            tick(worlds, start)
+    final = worlds.qpos.copy()
+    counts = worlds.warning[:, :, 1]
+    faulted |= (counts > 0).any(axis=1) | ~np.isfinite(final).all(axis=1) | ~np.isfinite(series).all(axis=(1, 2))
+    reasons = tuple(_reason(counts[i]) if faulted[i] else "" for i in range(n))
+    keep = sensors if sensors is not None else slices
+    return Playback(
+        sensors={name: series[:, :, slices[name]].copy() for name in keep},
+        strike_n=np.where(np.isfinite(strike), strike, np.inf),
+        faulted=faulted,
+        reason=reasons,
+        final_qpos=final,
+        film_qpos=np.stack(film, axis=1) if film else np.zeros((n, 0, first.nq)),
+    )
+
+
+def _reason(counts: Any) -> str:
+    kinds = [w.name.removeprefix("mjWARN_") for w in mujoco.mjtWarning.__members__.values() if w.name != "mjNWARNING"]
+    raised = [kind for kind, count in zip(kinds, counts, strict=False) if count > 0]
+    return f"unstable physics: {', '.join(raised) or 'a value that is not finite'}"

@@ -1,0 +1,190 @@
+"""Pictures of stored states: colour, depth and segmentation from a model and its joint positions, off screen.
+
+One OpenGL context per thread (a context made in one thread cannot be used in another, and a process forked after one
+exists hangs: use spawn). Shared by models with the same meshes and textures, whatever their sizes and colours.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import zlib
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deft_env.sim import names
+
+MAX_DEPTH_M: Final = 10.0
+"""Range of the D435; what lies beyond is a hole, 0."""
+_MAX_GEOMS: Final = 2000
+_KEPT_CONTEXTS: Final = 4
+_local = threading.local()
+
+NO_GL: Final = (
+    "rendering needs OpenGL off screen, and neither EGL nor OSMesa works here: "
+    "apt-get install libegl1 libgl1-mesa-dri libosmesa6"
+)
+
+
+class RenderingUnavailableError(RuntimeError):
+    """No off-screen OpenGL on this machine; the message names the packages."""
+
+
+def _gl_context(width: int, height: int) -> Any:
+    """An off-screen context: ``MUJOCO_GL`` if it names a backend, else EGL, else OSMesa."""
+    wanted = os.environ.get("MUJOCO_GL", "").lower()
+    backends = [wanted] if wanted in ("egl", "osmesa") else ["egl", "osmesa"]
+    reasons = []
+    for backend in backends:
+        if "OpenGL" not in sys.modules:
+            os.environ["PYOPENGL_PLATFORM"] = backend
+        try:
+            if backend == "egl":
+                from mujoco.egl import GLContext as Context
+            else:
+                from mujoco.osmesa import GLContext as Context
+            context = Context(width, height)
+            context.make_current()
+            return context
+        except Exception as error:  # noqa: BLE001 - PyOpenGL raises many kinds where a library is missing
+            reasons.append(f"{backend}: {error}")
+            for module in [m for m in sys.modules if m.split(".")[0] == "OpenGL" or m == f"mujoco.{backend}"]:
+                del sys.modules[module]
+    raise RenderingUnavailableError(f"{NO_GL} ({'; '.join(reasons)})")
+
+
+class _Renderer:
+    """A context with the textures and meshes of one family of models, and a scene to draw them with."""
+
+    def __init__(self, model: Any, width: int, height: int) -> None:
+        import mujoco
+
+        self._mj = mujoco
+        self.gl = _gl_context(width, height)
+        self.rect = mujoco.MjrRect(0, 0, width, height)
+        self.context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100.value)
+        mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN.value, self.context)
+        self.context.readDepthMap = mujoco.mjtDepthMap.mjDEPTH_ZEROFAR
+        self.scene = mujoco.MjvScene(model=model, maxgeom=_MAX_GEOMS)
+        self.option = mujoco.MjvOption()
+        self.option.geomgroup[:] = [1, 1, 1, 0, 0, 0]
+        self.perturb = mujoco.MjvPerturb()
+
+    def update(self, model: Any, data: Any, camera: str, shadows: bool) -> None:
+        mujoco = self._mj
+        view = mujoco.MjvCamera()
+        view.type, view.fixedcamid = mujoco.mjtCamera.mjCAMERA_FIXED, model.camera(camera).id
+        self.gl.make_current()
+        mujoco.mjv_updateScene(
+            model, data, self.option, self.perturb, view, mujoco.mjtCatBit.mjCAT_ALL.value, self.scene
+        )
+        self.scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = shadows
+        self.scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = False
+
+    def _segment(self, on: bool) -> None:
+        self.scene.flags[self._mj.mjtRndFlag.mjRND_SEGMENT] = on
+        self.scene.flags[self._mj.mjtRndFlag.mjRND_IDCOLOR] = on
+
+    def read(self, *, colour: bool) -> NDArray[np.uint8]:
+        self._segment(not colour)
+        out = np.empty((self.rect.height, self.rect.width, 3), np.uint8)
+        self._mj.mjr_render(self.rect, self.scene, self.context)
+        self._mj.mjr_readPixels(out, None, self.rect, self.context)
+        return np.ascontiguousarray(out[::-1])
+
+    def read_depth(self, model: Any) -> NDArray[np.float32]:
+        self._segment(True)  # the flat pass: cheaper than light and texture
+        out = np.empty((self.rect.height, self.rect.width), np.float32)
+        self._mj.mjr_render(self.rect, self.scene, self.context)
+        self._mj.mjr_readPixels(None, out, self.rect, self.context)
+        near, far = (float(z) * float(model.stat.extent) for z in (model.vis.map.znear, model.vis.map.zfar))
+        # Reversed z: the buffer holds near (far - z) / (z (far - near)).
+        depth = (near * far / (near + out[::-1].astype(np.float64) * (far - near))).astype(np.float32)
+        depth[depth >= MAX_DEPTH_M] = 0.0
+        return depth
+
+    def close(self) -> None:
+        self.gl.make_current()
+        self.context.free()
+        self.gl.free()
+
+
+def _renderer(model: Any, width: int, height: int) -> _Renderer:
+    cache: dict[tuple[int, ...], _Renderer] | None = getattr(_local, "cache", None)
+    if cache is None:
+        cache = _local.cache = {}
+    assets = 0
+    for buffer in (model.tex_data, model.mesh_vert, model.mesh_face, model.mat_texid, model.hfield_data):
+        assets = zlib.adler32(np.ascontiguousarray(buffer).tobytes(), assets)
+    key = (width, height, assets, model.ntex, model.nmesh, int(model.vis.quality.shadowsize))
+    if key not in cache:
+        while len(cache) >= _KEPT_CONTEXTS:
+            cache.pop(next(iter(cache))).close()
+        cache[key] = _Renderer(model, width, height)
+    return cache[key]
+
+
+class Scene:
+    """One state, ready to be drawn from several cameras and in several ways."""
+
+    def __init__(self, model: Any, qpos: NDArray[np.float64], *, mocap: Any = None, eq_active: Any = None) -> None:
+        """Sets ``qpos`` (nq,) in the compiled ``model`` and computes the pose of everything.
+
+        Raises:
+            ValueError: if ``qpos`` has not the model's size.
+        """
+        import mujoco
+
+        qpos = np.asarray(qpos, dtype=np.float64)
+        if qpos.shape != (model.nq,):
+            raise ValueError(f"qpos: expected shape ({model.nq},) for this model, got {qpos.shape}")
+        self.model = model
+        self.data = mujoco.MjData(model)
+        self.data.qpos[:] = qpos
+        if mocap is not None:
+            self.data.mocap_pos[:], self.data.mocap_quat[:] = mocap
+        if eq_active is not None:
+            self.data.eq_active[:] = eq_active
+        mujoco.mj_kinematics(model, self.data)
+        mujoco.mj_camlight(model, self.data)
+        mujoco.mj_tendon(model, self.data)
+        if model.nflex:
+            mujoco.mj_flex(model, self.data)
+
+    def _drawn(self, camera: str, size: tuple[int, int], shadows: bool) -> _Renderer:
+        renderer = _renderer(self.model, *size)
+        renderer.update(self.model, self.data, camera, shadows)
+        return renderer
+
+    def rgb(
+        self, camera: str = names.EGO_CAMERA, size: tuple[int, int] = (640, 480), *, shadows: bool = True
+    ) -> NDArray[np.uint8]:
+        """Colour (height, width, 3), uint8; ``size`` is (width, height) in px."""
+        return self._drawn(camera, size, shadows).read(colour=True)
+
+    def depth(self, camera: str = names.EGO_CAMERA, size: tuple[int, int] = (640, 480)) -> NDArray[np.float32]:
+        """Depth along the optical axis (height, width), float32, m; 0 = hole."""
+        return self._drawn(camera, size, False).read_depth(self.model)
+
+    def segmentation(self, camera: str = names.EGO_CAMERA, size: tuple[int, int] = (640, 480)) -> NDArray[np.int32]:
+        """Geom id of each pixel (height, width), int32; -1 where there is none."""
+        renderer = self._drawn(camera, size, False)
+        pixels = renderer.read(colour=False).astype(np.int32)
+        number = pixels[..., 0] + (pixels[..., 1] << 8) + (pixels[..., 2] << 16)
+        geoms = renderer.scene.geoms[: renderer.scene.ngeom]
+        table = np.full(renderer.scene.ngeom + 1, -1, dtype=np.int32)
+        geom_kind = int(renderer._mj.mjtObj.mjOBJ_GEOM)
+        for geom in geoms:
+            if geom.segid >= 0 and geom.objtype == geom_kind:
+                table[geom.segid + 1] = geom.objid
+        return table[number]
+
+
+def close_all() -> None:
+    """Frees this thread's contexts."""
+    for renderer in getattr(_local, "cache", {}).values():
+        renderer.close()
+    _local.cache = {}
