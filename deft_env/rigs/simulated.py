@@ -1,0 +1,199 @@
+"""The simulated rig: MuJoCo worlds in native batches; the same contract as the real rig."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from deft_env import grasp
+from deft_env.demonstration import Demonstration
+from deft_env.episode import EpisodeKey, Frame, Outcome, Status
+from deft_env.registries import tasks
+from deft_env.rigs.rig import Frames, Rig, SceneTruth
+from deft_env.sim import controls, execute, names, render, world
+from deft_env.sim.scenes import SceneModels, layout
+from deft_env.tasks.judging import PHASES
+from deft_env.tasks.task import PHASE_SIGNAL, Scene, Task
+
+Array = NDArray[np.float64]
+FILM_EVERY_TICKS: Final = 5
+"""A film has ten frames a second of simulated time."""
+FILM_SIZE: Final = (320, 240)
+
+
+class SimulatedRig(Rig):
+    """Executes grasps in MuJoCo: N worlds, no Python per world or per physics step.
+
+    The result of an episode depends on its key and grasp alone: not on the batch, the threads or the process.
+    """
+
+    name = "simulated"
+
+    def __init__(
+        self,
+        *,
+        physics: world.PhysicsOptions | None = None,
+        timing: controls.ControlOptions | None = None,
+        threads: int = 0,
+        film: bool = True,
+        shadows: bool = True,
+        device: str = "cpu",
+    ) -> None:
+        """Makes a rig; models are compiled when first needed.
+
+        Args:
+            physics: solver settings.
+            timing: timing of an episode.
+            threads: native threads; 0 takes what is available.
+            film: keep the states that ``Outcome.film`` draws (memory, no time).
+            shadows: whether pictures have shadows.
+            device: ``"cpu"``.
+
+        Raises:
+            ValueError: for an unknown device.
+        """
+        if device != "cpu":
+            raise ValueError(f"device: expected 'cpu', got {device!r}")
+        self.physics, self.timing = physics or world.PhysicsOptions(), timing or controls.ControlOptions()
+        self.threads, self.film, self.shadows = threads, film, shadows
+        self._models: dict[str, SceneModels] = {}
+        self._keys: tuple[EpisodeKey, ...] = ()
+        self._scenes: list[Scene] = []
+
+    def task(self, name: str) -> Task:
+        """The task of a name, with its models cached for this rig's life."""
+        return self._of(name).task
+
+    def _of(self, name: str) -> SceneModels:
+        if name not in self._models:
+            made: Task = tasks.load(name)()
+            self._models[name] = SceneModels(made, self.physics)
+        return self._models[name]
+
+    def reset_batch(self, keys: Sequence[EpisodeKey]) -> Frames:
+        """Draws the scenes of ``keys``; frames show the parked arm and are rendered when asked for."""
+        self._keys = tuple(keys)
+        self._scenes = [self._of(key.task).task.draw(key) for key in keys]
+        scenes, models = self._scenes, [self._of(key.task) for key in keys]
+
+        def picture(i: int) -> Frame:
+            model = models[i].model(scenes[i])
+            return self._frame(model, models[i].qpos(model, scenes[i], *controls.parked()))
+
+        return Frames(keys, picture, [self.truth(m.task, s) for m, s in zip(models, scenes, strict=True)])
+
+    @staticmethod
+    def truth(task: Task, scene: Scene) -> SceneTruth:
+        """What the simulator knows of a scene."""
+        return SceneTruth(
+            object=scene.variant.object,
+            human_grasp=task.human_grasp(scene),
+            descriptor=scene.descriptor,
+            prior_error=task.prior_error,
+            parameters={"position_m": scene.position_m, "yaw_rad": scene.yaw_rad, **scene.variant.size},
+        )
+
+    def _frame(self, model: Any, qpos: Array) -> Frame:
+        scene = render.Scene(model, qpos)
+        return Frame(scene.rgb(shadows=self.shadows), scene.depth(), world.camera_matrix(), world.ego_pose())
+
+    def execute_batch(self, grasps: ArrayLike, demonstrations: Sequence[Demonstration]) -> list[Outcome]:
+        """Plays one grasp in each scene of the last reset; see ``Rig.execute_batch``."""
+        wished = np.atleast_2d(grasp.check(grasps, "grasps"))
+        n = len(self._scenes)
+        if not n:
+            raise ValueError("execute_batch: call reset_batch first; a scene is executed once")
+        if len(wished) != n or len(demonstrations) != n:
+            raise ValueError(f"grasps, demonstrations: expected {n}, got {len(wished)} and {len(demonstrations)}")
+        keys, scenes = self._keys, self._scenes
+        self._keys, self._scenes = (), []
+        owners = [self._of(key.task) for key in keys]
+        nominal = np.stack([owner.task.nominal_rotation for owner in owners])
+        plan = controls.plan(wished, nominal, list(demonstrations), self.timing)
+        outcomes: list[Outcome | None] = [None] * n
+        groups: dict[tuple[int, ...], list[int]] = {}
+        models: list[Any] = [None] * n
+        for i in range(n):
+            if not plan.ok[i]:
+                outcomes[i] = self._unreachable(owners[i], scenes[i], keys[i], plan.executed[i], plan.reason[i])
+                continue
+            models[i] = owners[i].model(scenes[i])
+            groups.setdefault(layout(models[i]), []).append(i)
+        for members in groups.values():
+            self._play(members, models, owners, scenes, keys, plan, outcomes)
+        return [outcome for outcome in outcomes if outcome is not None]
+
+    def _play(
+        self,
+        members: list[int],
+        models: list[Any],
+        owners: list[SceneModels],
+        scenes: list[Scene],
+        keys: Sequence[EpisodeKey],
+        plan: controls.ControlPlan,
+        outcomes: list[Outcome | None],
+    ) -> None:
+        """Plays the episodes ``members``, which share a layout, and judges them."""
+        qpos = np.stack(
+            [owners[i].qpos(models[i], scenes[i], plan.arm_qpos[i], plan.hand_qpos[i]) for i in members]
+        )
+        record = execute.play(
+            [models[i] for i in members],
+            qpos,
+            plan.controls[members],
+            substeps=self.physics.substeps,
+            film_every=FILM_EVERY_TICKS if self.film else 0,
+            threads=self.threads,
+        )
+        phase = np.zeros((plan.controls.shape[1], 1))
+        for name, (start, end) in plan.phases.items():
+            phase[start:end] = PHASES.index(name)
+        for row, i in enumerate(members):
+            signals = {name: series[row] for name, series in record.sensors.items()} | {PHASE_SIGNAL: phase}
+            pictures = self._pictures(owners[i], scenes[i], record.final_qpos[row], record.film_qpos[row])
+            common = {"key": keys[i], "executed_grasp": plan.executed[i]}
+            if record.faulted[row]:
+                outcomes[i] = Outcome(**common, status=Status.FAULTED, reason=record.reason[row])
+                continue
+            if record.strike_n[row] > world.STRIKE_LIMIT_N:
+                reason = f"collision: the table was struck with {record.strike_n[row]:.0f} N"
+                subgoals = {"did not strike the table": False, **owners[i].task.subgoals(signals)}
+                outcomes[i] = Outcome(
+                    **common, status=Status.FAILED, reason=reason, success=False, score=0.0,
+                    subgoals=subgoals, signals=signals, **pictures,
+                )  # fmt: skip
+                continue
+            judge = owners[i].task
+            outcomes[i] = Outcome(
+                **common, status=Status.COMPLETED, success=judge.success(signals), score=float(judge.score(signals)),
+                subgoals=judge.subgoals(signals), signals=signals, **pictures,
+            )  # fmt: skip
+
+    def _pictures(self, owner: SceneModels, scene: Scene, final: Array, film: Array) -> dict[str, Callable[[], Any]]:
+        def last_frame() -> Frame:
+            return self._frame(owner.model(scene), final)
+
+        def frames() -> list[NDArray[np.uint8]]:
+            model = owner.model(scene)
+            return [render.Scene(model, qpos).rgb(names.FILM_CAMERA, FILM_SIZE, shadows=self.shadows) for qpos in film]
+
+        return {"last_frame": last_frame, "film": frames} if self.film else {"last_frame": last_frame}
+
+    def _unreachable(self, owner: SceneModels, scene: Scene, key: EpisodeKey, executed: Array, reason: str) -> Outcome:
+        """The arm cannot play the path: nothing moved, and the last picture is the first."""
+
+        def still() -> Frame:
+            model = owner.model(scene)
+            return self._frame(model, owner.qpos(model, scene, *controls.parked()))
+
+        return Outcome(
+            key, executed, Status.FAILED, reason, success=False, score=0.0,
+            subgoals={"the arm reached the grasp": False}, last_frame=still,
+        )  # fmt: skip
+
+    def close(self) -> None:
+        """Forgets the compiled models."""
+        self._models.clear()

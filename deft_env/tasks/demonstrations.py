@@ -1,0 +1,57 @@
+"""Writes the simulated demonstrations tau: scripted wrist paths of a person, as the tasks' data files.
+
+``python -m deft_env.tasks.demonstrations [TASK …]`` makes the files again. A demonstration extracted from a real video by
+``deft demo-to-trajectory`` has the same format and takes a file's place.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deft_env import paper
+from deft_env.demonstration import Demonstration
+
+Array = NDArray[np.float64]
+_STEPS: Final = paper.TRAJECTORY_STEPS
+
+
+def eased_steps(total: Array, start: int = 0, end: int = _STEPS) -> Array:
+    """Displacements (40, 6) that add up to ``total`` (6,) between two steps, starting and stopping smoothly."""
+    s = np.clip((np.arange(_STEPS + 1) - start) / (end - start), 0.0, 1.0)
+    share = s * s * (3.0 - 2.0 * s)
+    return np.diff(share)[:, None] * np.asarray(total, dtype=np.float64)
+
+
+def lift() -> Array:
+    """Straight up by 12 cm."""
+    return eased_steps(np.array([0, 0, 0.12, 0, 0, 0]), 0, 34)
+
+
+def pull() -> Array:
+    """Back along the grasp's heading by 9 cm."""
+    return eased_steps(np.array([-0.09, 0, 0, 0, 0, 0]), 0, 34)
+
+
+PATHS: Final[dict[str, Callable[[], Array]]] = {"PickCup": lift, "PickSpoon": lift, "OpenDrawer": pull}
+"""Task -> its scripted displacements, in the frame of the grasp's heading."""
+
+
+def main(tasks: list[str]) -> None:
+    """Writes the demonstration files of ``tasks`` (all when empty) beside this module."""
+    from deft_env import registries
+
+    for name in tasks or sorted(PATHS):
+        task = registries.tasks.load(name)()
+        path = Path(__file__).parent / "data" / f"{task.data_name}.demonstration.json"
+        Demonstration(name, PATHS[name](), goal=f"{name}/train/reference/0/0").save(path)
+        print(path)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

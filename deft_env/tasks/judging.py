@@ -1,0 +1,76 @@
+"""Words of judges over sensor series: touched, held, lifted; functions of signals alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+Signals = Mapping[str, Array]
+Mask = NDArray[np.bool_]
+
+PHASES: Final = ("settle_in", "approach", "close", "hold", "trajectory", "settle")
+"""What the series ``phase`` counts: the parts of an episode, in order."""
+END_TICKS: Final = 15
+"""The last 0.3 s of an episode: "to the end" means all of it (our choice)."""
+CLEAR_M: Final = 0.01
+"""A thing has left the table when it is this far above where it stood (our choice)."""
+
+_FINGERS: Final = ("grip/index", "grip/middle", "grip/ring")
+
+
+def touching(signals: Signals, digit: str) -> Mask:
+    """(T,) whether a digit touches the object."""
+    return np.asarray(signals[f"grip/{digit}"][:, 0] > 0)
+
+
+def touched(signals: Signals) -> bool:
+    """Whether any digit or the palm ever touched the object."""
+    return any(bool(touching(signals, digit).any()) for digit in ("index", "middle", "ring", "thumb", "palm"))
+
+
+def held(signals: Signals) -> Mask:
+    """(T,) whether the object is between opposing parts of the hand: a finger, and the thumb or the palm."""
+    fingers = np.any([signals[name][:, 0] > 0 for name in _FINGERS], axis=0)
+    return np.asarray(fingers & (touching(signals, "thumb") | touching(signals, "palm")))
+
+
+def phase(signals: Signals, name: str) -> Mask:
+    """(T,) ticks of a phase, one of ``PHASES``."""
+    return np.asarray(signals["phase"][:, 0] == PHASES.index(name))
+
+
+def late_trajectory(signals: Signals) -> Array:
+    """Indices of the second half of the trajectory."""
+    ticks = np.flatnonzero(phase(signals, "trajectory"))
+    return ticks[ticks.size // 2 :]
+
+
+def held_at_start(signals: Signals) -> bool:
+    """Whether the object is held when the trajectory begins."""
+    ticks = np.flatnonzero(phase(signals, "trajectory"))
+    return bool(held(signals)[max(0, ticks[0] - 3) : ticks[0] + 1].any()) if ticks.size else False
+
+
+def held_at_end(signals: Signals) -> bool:
+    """Whether the object is held through the last ``END_TICKS``, but for single ticks in which a soft contact blinks."""
+    return bool(held(signals)[-END_TICKS:].mean() >= 0.8)
+
+
+def rise_m(signals: Signals, body: str) -> Array:
+    """(T,) height of a body over where it was at the first tick, m."""
+    z = signals[f"{body}/position"][:, 2]
+    return np.asarray(z - z[0])
+
+
+def off_table(signals: Signals, body: str) -> Mask:
+    """(T,) whether a body touches the table nowhere."""
+    return np.asarray(signals[f"{body}/table"][:, 0] == 0)
+
+
+def fraction(value: float, full: float) -> float:
+    """``value / full`` clipped to [0, 1]."""
+    return float(np.clip(value / full, 0.0, 1.0))

@@ -1,0 +1,167 @@
+"""The thirteen objects of the paper's photograph (Fig. 4) as data: shape, size range, mass, friction, look.
+
+Every figure is assumed unless PROVENANCE.md says otherwise. Sizes come in ``SIZE_LEVELS`` equal steps a dimension, so
+that a scene's model can be compiled once and kept; mass and friction are continuous.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+SIZE_LEVELS: Final = 5
+"""Steps between the smallest and the largest of every dimension."""
+
+Range = tuple[float, float]
+Colour = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectSpec:
+    """One object.
+
+    Attributes:
+        name: unique, snake case.
+        family: the builder in ``shapes.py`` that makes it.
+        sizes_m: dimension -> (smallest, largest), m.
+        mass_kg: (lightest, heaviest).
+        friction: (least, most) sliding friction of rubber or table on it.
+        rgba: its colours, first the main one.
+    """
+
+    name: str
+    family: str
+    sizes_m: Mapping[str, Range]
+    mass_kg: Range
+    friction: Range
+    rgba: tuple[Colour, ...]
+
+    def dimensions(self, levels: tuple[int, ...]) -> dict[str, float]:
+        """Sizes (m) at one level (0 … SIZE_LEVELS - 1) a dimension, in the order of ``sizes_m``."""
+        return {
+            name: low + (high - low) * level / (SIZE_LEVELS - 1)
+            for (name, (low, high)), level in zip(self.sizes_m.items(), levels, strict=True)
+        }
+
+    def draw_levels(self, generator: np.random.Generator) -> tuple[int, ...]:
+        """Independent uniform levels, one a dimension."""
+        return tuple(int(v) for v in generator.integers(0, SIZE_LEVELS, len(self.sizes_m)))
+
+
+_RED: Final = (0.80, 0.12, 0.12, 1.0)
+_BLUE: Final = (0.16, 0.33, 0.72, 1.0)
+_WHITE: Final = (0.93, 0.93, 0.91, 1.0)
+_CLEAR: Final = (0.62, 0.80, 0.88, 0.75)
+_STEEL: Final = (0.70, 0.72, 0.75, 1.0)
+_WOOD: Final = (0.72, 0.50, 0.28, 1.0)
+_BLACK: Final = (0.12, 0.12, 0.13, 1.0)
+_GREEN: Final = (0.45, 0.62, 0.20, 1.0)
+_PURPLE: Final = (0.36, 0.14, 0.38, 1.0)
+_YELLOW: Final = (0.95, 0.82, 0.20, 1.0)
+_BREAD: Final = (0.80, 0.58, 0.32, 1.0)
+_CRUMB: Final = (0.95, 0.88, 0.70, 1.0)
+
+_SPECS: Final = (
+    ObjectSpec(
+        "solo_cup",
+        "cup",
+        {"bottom_radius": (0.026, 0.030), "top_radius": (0.034, 0.039), "height": (0.095, 0.115)},
+        (0.04, 0.12),
+        (0.55, 0.85),
+        (_RED, _WHITE),
+    ),
+    ObjectSpec(
+        "blue_cup",
+        "cup",
+        {"bottom_radius": (0.031, 0.036), "top_radius": (0.031, 0.036), "height": (0.085, 0.105)},
+        (0.08, 0.20),
+        (0.50, 0.80),
+        (_BLUE, _BLACK),
+    ),
+    ObjectSpec(
+        "white_drawer",
+        "drawer",
+        {"knob_radius": (0.009, 0.012), "knob_length": (0.024, 0.030), "height": (0.11, 0.13)},
+        (0.25, 0.45),
+        (0.45, 0.75),
+        (_WHITE, _BLACK),
+    ),
+    ObjectSpec(
+        "acrylic_drawer",
+        "drawer",
+        {"knob_radius": (0.011, 0.014), "knob_length": (0.022, 0.027), "height": (0.10, 0.12)},
+        (0.20, 0.40),
+        (0.40, 0.65),
+        (_CLEAR, _STEEL),
+    ),
+    ObjectSpec(
+        "wooden_spoon",
+        "spoon",
+        {"handle_radius": (0.0065, 0.0085), "length": (0.19, 0.23), "bowl": (0.022, 0.027)},
+        (0.025, 0.045),
+        (0.6, 0.9),
+        (_WOOD, _WOOD),
+    ),
+    ObjectSpec(
+        "steel_spoon",
+        "spoon",
+        {"handle_radius": (0.0055, 0.0070), "length": (0.17, 0.20), "bowl": (0.020, 0.024)},
+        (0.030, 0.055),
+        (0.45, 0.7),
+        (_STEEL, _BLACK),
+    ),
+    ObjectSpec(
+        "grapes",
+        "grapes",
+        {"berry_radius": (0.009, 0.011)},
+        (0.020, 0.035),
+        (0.5, 0.8),
+        (_GREEN, _WOOD),
+    ),
+    ObjectSpec("pot", "pot", {"radius": (0.075, 0.090), "height": (0.055, 0.070)}, (0.6, 0.9), (0.5, 0.8), (_STEEL, _BLACK)),
+    ObjectSpec(
+        "glass_juicer",
+        "juicer",
+        {"base_radius": (0.032, 0.036), "reamer_height": (0.075, 0.085)},
+        (0.3, 0.5),
+        (0.6, 0.9),
+        (_CLEAR, _CLEAR),
+    ),
+    ObjectSpec(
+        "plastic_juicer",
+        "juicer",
+        {"base_radius": (0.036, 0.040), "reamer_height": (0.070, 0.080)},
+        (0.2, 0.4),
+        (0.5, 0.8),
+        (_YELLOW, _WHITE),
+    ),
+    ObjectSpec("half_lemon", "lemon", {"radius": (0.027, 0.032)}, (0.04, 0.07), (0.6, 0.9), (_YELLOW, _CRUMB)),
+    ObjectSpec(
+        "pan_spatula_bagel",
+        "bagel_set",
+        {"pan_radius": (0.105, 0.115), "handle_radius": (0.009, 0.012), "bagel_radius": (0.042, 0.048)},
+        (0.05, 0.08),
+        (0.8, 1.2),
+        (_BLACK, _WOOD, _BREAD, _CRUMB),
+    ),
+    ObjectSpec(
+        "knife", "knife", {"handle_radius": (0.008, 0.010), "length": (0.20, 0.24)}, (0.06, 0.11), (0.5, 0.8), (_BLACK, _STEEL)
+    ),
+    ObjectSpec("toy_tomato", "tomato", {"radius": (0.028, 0.033)}, (0.03, 0.07), (0.6, 0.9), (_RED, _GREEN)),
+    ObjectSpec(
+        "sugar_bag",
+        "bag",
+        {"width": (0.055, 0.065), "depth": (0.045, 0.052), "height": (0.10, 0.12)},
+        (0.15, 0.35),
+        (0.5, 0.8),
+        (_WHITE, _BLUE),
+    ),
+    ObjectSpec(
+        "purple_grapes", "grapes", {"berry_radius": (0.010, 0.012)}, (0.025, 0.040), (0.5, 0.8), (_PURPLE, _WOOD)
+    ),
+)
+OBJECTS: Final[Mapping[str, ObjectSpec]] = {spec.name: spec for spec in _SPECS}
+"""Every object by name."""
