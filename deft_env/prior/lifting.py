@@ -1,0 +1,124 @@
+"""Contact points in a picture -> one point in the robot's base frame, through depth and calibration (paper, 3.1).
+
+Pixel coordinates here are measured from the picture's edge: pixel i covers [i, i + 1), as boxes do.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from deft_env.episode import Frame
+
+Array = NDArray[np.float64]
+
+WINDOW_PX: Final = 2
+"""Half-width of the window whose median depth is taken (our choice): one noisy pixel must not move the grasp."""
+SEARCH_PX: Final = 40
+"""How far from the contact valid depth is looked for at all (our choice)."""
+NEAR_M: Final = 0.1
+FAR_M: Final = 10.0
+"""Range of the assumed camera; depth outside is a hole."""
+
+
+class NoDepthError(ValueError):
+    """There is no depth at or near the contact point."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Lifted:
+    """A lifted contact.
+
+    Attributes:
+        point_base_m: (3,) in the robot base frame.
+        pixel: (2,) column and row that was lifted, px.
+        depth_m: along the optical axis.
+        hole_px: distance from the contact to the nearest valid depth; 0 where the contact itself had depth.
+    """
+
+    point_base_m: Array
+    pixel: Array
+    depth_m: float
+    hole_px: float
+
+
+def average_contact(points: ArrayLike, box: ArrayLike) -> Array:
+    """Contact points (k, 2) in [0, 1] of a crop -> their mean as a pixel (2,) of the picture.
+
+    Args:
+        points: x and y, 0 at the left and top edge of the crop, 1 at its right and bottom edge.
+        box: (4,) crop as x0, y0, x1, y1 in px.
+
+    Raises:
+        ValueError: if there are no points, a value is not finite, or the box is empty.
+    """
+    p, b = np.asarray(points, dtype=np.float64), np.asarray(box, dtype=np.float64)
+    if p.ndim != 2 or p.shape[1] != 2 or not len(p) or not np.isfinite(p).all():
+        raise ValueError(f"points: expected finite (k, 2) with k >= 1, got shape {p.shape}")
+    if b.shape != (4,) or not np.isfinite(b).all() or b[2] <= b[0] or b[3] <= b[1]:
+        raise ValueError(f"box: expected x0 < x1 and y0 < y1, got {b.tolist()}")
+    mean: Array = b[:2] + np.clip(p.mean(axis=0), 0.0, 1.0) * (b[2:] - b[:2])
+    return mean
+
+
+def depth_at(depth_m: ArrayLike, pixel: ArrayLike, mask: ArrayLike | None = None) -> tuple[float, float]:
+    """Median depth (m) around a pixel, and the distance (px) to the nearest valid depth when there is a hole.
+
+    Where a mask of the object is given, only depth on the object counts: next to an edge the window would otherwise mix
+    the object with the table behind it.
+
+    Raises:
+        NoDepthError: if no valid depth lies within ``SEARCH_PX`` of the pixel.
+        ValueError: if the pixel lies outside the picture.
+    """
+    depth = np.asarray(depth_m, dtype=np.float64)
+    at = np.asarray(pixel, dtype=np.float64)
+    height, width = depth.shape
+    if at.shape != (2,) or not (0 <= at[0] <= width and 0 <= at[1] <= height):
+        raise ValueError(f"pixel: expected a point inside the {width} x {height} picture, got {at.tolist()}")
+    column, row = int(min(at[0], width - 1)), int(min(at[1], height - 1))
+    valid = np.isfinite(depth) & (depth >= NEAR_M) & (depth <= FAR_M)
+    if mask is not None:
+        valid &= np.asarray(mask, dtype=bool)
+    hole = 0.0
+    if not valid[row, column]:
+        r0, c0 = max(row - SEARCH_PX, 0), max(column - SEARCH_PX, 0)
+        rows, columns = np.nonzero(valid[r0 : row + SEARCH_PX + 1, c0 : column + SEARCH_PX + 1])
+        distance = np.hypot(rows + r0 - row, columns + c0 - column)
+        if not len(distance) or distance.min() > SEARCH_PX:
+            raise NoDepthError(
+                f"depth_m: no valid depth within {SEARCH_PX} px of the contact (column {column}, row {row}); its "
+                "surface may be shiny or transparent: change the light or the view"
+            )
+        nearest = int(distance.argmin())
+        hole, row, column = float(distance[nearest]), int(rows[nearest] + r0), int(columns[nearest] + c0)
+    window = np.s_[max(row - WINDOW_PX, 0) : row + WINDOW_PX + 1, max(column - WINDOW_PX, 0) : column + WINDOW_PX + 1]
+    return float(np.median(depth[window][valid[window]])), hole
+
+
+def lift(frame: Frame, pixel: ArrayLike, mask: ArrayLike | None = None) -> Lifted:
+    """A pixel (column, row) of a frame -> the point it shows, in the robot base frame.
+
+    The ray goes through the contact itself, also where its depth comes from the nearest pixel that has one.
+
+    Raises:
+        NoDepthError: if there is no depth near the contact; see ``depth_at``.
+    """
+    at = np.asarray(pixel, dtype=np.float64)
+    z, hole = depth_at(frame.depth_m, at, mask)
+    # Boxes and contacts count from the picture's edge; K counts from the centre of the first pixel.
+    point_cam = z * np.linalg.solve(frame.K, np.array([at[0] - 0.5, at[1] - 0.5, 1.0]))
+    point = frame.T_base_cam[:3, :3] @ point_cam + frame.T_base_cam[:3, 3]
+    return Lifted(point, at, z, hole)
+
+
+def project(points_base_m: ArrayLike, K: ArrayLike, T_base_cam: ArrayLike) -> Array:
+    """Points (..., 3) in the base frame -> (..., 2) column and row from the picture's edge; NaN behind the camera."""
+    T, K = np.asarray(T_base_cam, dtype=np.float64), np.asarray(K, dtype=np.float64)
+    camera = (np.asarray(points_base_m, dtype=np.float64) - T[:3, 3]) @ T[:3, :3]
+    depth = np.where(camera[..., 2:] > 1e-6, camera[..., 2:], np.nan)
+    pixels: Array = (camera / depth) @ K.T
+    return pixels[..., :2] + 0.5

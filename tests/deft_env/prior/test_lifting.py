@@ -1,0 +1,63 @@
+"""Lifting a contact through depth and calibration."""
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from deft_env.episode import FRAME_SHAPE, Frame
+from deft_env.prior import lifting
+
+K = np.array([[600.0, 0, 320], [0, 600, 240], [0, 0, 1]])
+
+
+def frame(depth):
+    T = np.eye(4)
+    T[:3, :3] = Rotation.from_euler("xyz", [2.5, 0.2, 1.0]).as_matrix()
+    T[:3, 3] = 0.5, -0.1, 0.9
+    return Frame(np.zeros((*FRAME_SHAPE, 3), np.uint8), depth.astype(np.float32), K, T)
+
+
+@pytest.fixture
+def flat():
+    return np.full(FRAME_SHAPE, 0.7)
+
+
+def test_lift_is_the_inverse_of_project(flat):
+    f = frame(flat)
+    for pixel in ([10.5, 20.5], [320.0, 240.0], [600.2, 470.9]):
+        lifted = lifting.lift(f, pixel)
+        assert np.allclose(lifting.project(lifted.point_base_m, f.K, f.T_base_cam), pixel, atol=1e-6)
+        assert lifted.depth_m == pytest.approx(0.7)
+        assert lifted.hole_px == 0
+
+
+def test_hole_takes_the_nearest_valid_depth_and_says_so(flat):
+    flat[200:221, 300:341] = 0
+    flat[:200] = 0.5
+    lifted = lifting.lift(frame(flat), [320.5, 203.5])
+    assert lifted.depth_m == pytest.approx(0.5)
+    assert lifted.hole_px == pytest.approx(4)
+
+
+def test_median_survives_an_outlier_and_the_mask_keeps_the_table_out(flat):
+    flat[100, 100] = 9.0
+    assert lifting.depth_at(flat, [100.5, 100.5])[0] == pytest.approx(0.7)
+    flat[:, 200:] = 1.2
+    mask = np.zeros(FRAME_SHAPE, bool)
+    mask[:, :200] = True
+    assert lifting.depth_at(flat, [201.0, 50.0], mask)[0] == pytest.approx(0.7)
+    assert lifting.depth_at(flat, [201.0, 50.0])[0] == pytest.approx(1.2)
+
+
+def test_no_depth_is_a_clear_error():
+    with pytest.raises(lifting.NoDepthError, match="no valid depth within"):
+        lifting.lift(frame(np.zeros(FRAME_SHAPE)), [320, 240])
+    with pytest.raises(ValueError, match="pixel"):
+        lifting.lift(frame(np.ones(FRAME_SHAPE)), [-3, 240])
+
+
+def test_average_contact_maps_the_crop_to_the_picture():
+    assert np.allclose(lifting.average_contact([[0, 0], [1, 0.5]], [100, 200, 300, 240]), [200, 210])
+    for points, box in ([np.zeros((0, 2)), [0, 0, 1, 1]], [[[0.1, np.nan]], [0, 0, 1, 1]], [[[0, 0]], [5, 5, 5, 9]]):
+        with pytest.raises(ValueError, match=r"points|box"):
+            lifting.average_contact(points, box)
