@@ -1,1 +1,1 @@
-"""The MuJoCo simulation: arm, hand, world, kinematics, controls, batched execution, rendering. Imports nothing heavy."""
+"""The MuJoCo simulation: arm, hand, world, kinematics, controls, execution, rendering. Imports nothing heavy."""

@@ -1,8 +1,8 @@
 """From a grasp and a demonstration to the controls of a whole episode, for N episodes at once.
 
-Phases, at the control rate: ``settle_in`` (at the pre-grasp, hand open), ``approach`` (diagonally to the grasp), ``close``
-(the fingers go to the commanded angles), ``hold``, ``trajectory`` (the 40 displacements of tau), ``settle``. The episode
-starts at the pre-grasp: the arm's way there through free air has no physics of interest and is left out.
+Phases, at the control rate: ``settle_in`` (at the pre-grasp, hand open), ``approach`` (diagonally to the grasp),
+``close`` (the fingers go to the commanded angles), ``hold``, ``trajectory`` (the 40 displacements of tau), ``settle``.
+The episode starts at the pre-grasp: the arm's way there through free air has no physics of interest and is left out.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ class ControlPlan:
 
 
 def _eased(n: int) -> Array:
-    """n values that end at 1 and start and stop smoothly (3 s^2 - 2 s^3)."""
+    """N values that end at 1 and start and stop smoothly (3 s^2 - 2 s^3)."""
     s = np.arange(1, n + 1) / n
     return s * s * (3.0 - 2.0 * s)
 
@@ -124,8 +124,8 @@ def trajectory_poses(
     Args:
         position_m: (N, 3) executed grasp.
         rotation: (N, 3, 3) R_base_hand of it.
-        yaw_rad: (N,) its yaw, by which displacements in the frame ``"grasp-yaw"`` are turned; those in ``"base"`` keep the
-            demonstration's own yaw.
+        yaw_rad: (N,) its yaw, by which displacements in the frame ``"grasp-yaw"`` are turned; those in ``"base"`` keep
+            the demonstration's own yaw.
         demonstrations: one an episode.
     """
     steps = np.stack([d.displacements for d in demonstrations])

@@ -1,8 +1,9 @@
 """Plays N episodes: native threads, no Python per world or per physics step.
 
-Each world has its own compiled model (sizes, masses, friction and poses differ from episode to episode): all of one layout,
-that is, compiled from the same builder with other numbers. Copying a model per world rather than overriding fields of
-one is deliberate: compilation derives inertias, bounding volumes and more from what was changed, and costs about 1 ms.
+Each world has its own compiled model (sizes, masses, friction and poses differ from episode to episode): all of one
+layout, that is, compiled from the same builder with other numbers. Copying a model per world rather than overriding
+fields of one is deliberate: compilation derives inertias, bounding volumes and more from what was changed, and costs
+about 1 ms.
 """
 
 from __future__ import annotations
@@ -66,9 +67,7 @@ def sensor_slices(model: mujoco.MjModel) -> dict[str, slice]:
     return out
 
 
-def robot_qpos(
-    model: mujoco.MjModel, qpos: ArrayLike, arm_rad: ArrayLike, hand_rad: ArrayLike
-) -> Array:
+def robot_qpos(model: mujoco.MjModel, qpos: ArrayLike, arm_rad: ArrayLike, hand_rad: ArrayLike) -> Array:
     """Copies ``qpos`` (nq,) and writes arm (6,) and hand (16,) angles, rad, into it, by name."""
     out = np.array(qpos, dtype=np.float64)
     for joints, values in ((names.ARM_JOINTS, arm_rad), (names.HAND_JOINTS, hand_rad)):
@@ -110,8 +109,8 @@ def play(
         sensors: names of the series to keep; None keeps all.
         film_every: keep the state every so many ticks; 0 keeps none.
         threads: native threads; 0 takes what is available.
-        tick: called as ``tick(batch, index)`` after every control tick, for what physics lacks (a stem that breaks); must be
-            vectorised over worlds.
+        tick: called as ``tick(batch, index)`` after every control tick, for what physics lacks (a stem that breaks);
+            must be vectorised over worlds.
 
     Raises:
         ValueError: if sizes do not fit, or a sensor is unknown.

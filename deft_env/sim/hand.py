@@ -1,8 +1,8 @@
 """The soft hand as an MjSpec: 16 compliant joints, 12 motors, rubber pads; a stand-in for DASH with assumed sizes.
 
 A claw: the palm plate is perpendicular to the flange axis, three fingers stand on one edge and the thumb on the other.
-PIP and DIP of a finger hang on one fixed tendon whose moment arms are 1 : DIP_PER_PIP; with equal springs the free finger
-therefore keeps DIP = DIP_PER_PIP * PIP, and a finger whose middle link is stopped goes on curling at the tip.
+PIP and DIP of a finger hang on one fixed tendon whose moment arms are 1 : DIP_PER_PIP; with equal springs the free
+finger therefore keeps DIP = DIP_PER_PIP * PIP, and a finger whose middle link is stopped goes on curling at the tip.
 """
 
 from __future__ import annotations
@@ -115,7 +115,9 @@ def add_hand(spec: mujoco.MjSpec, flange: mujoco.MjsBody) -> mujoco.MjsBody:
             motor.contype = motor.conaffinity = 0
             motor.group = 1
     block = base.add_geom(name=f"{names.HAND_PREFIX}block", type=box, pos=[0, 0, 0.05], size=[0.038, 0.038, 0.03])
-    palm = base.add_geom(name=names.PALM_GEOM, type=box, pos=[0.002, 0, 0.092], size=[0.053, 0.0395, 0.006], rgba=_SHELL)
+    palm = base.add_geom(
+        name=names.PALM_GEOM, type=box, pos=[0.002, 0, 0.092], size=[0.053, 0.0395, 0.006], rgba=_SHELL
+    )
     for geom in (block, palm):
         geom.mass = 0.0
         geom.contype, geom.conaffinity = contact.PALM

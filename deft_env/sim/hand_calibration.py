@@ -15,7 +15,7 @@ from deft_env.sim import robot
 
 TENDON_PIP: Final = 1.0 / (1.0 + grasp.DIP_PER_PIP**2)
 TENDON_DIP: Final = grasp.DIP_PER_PIP / (1.0 + grasp.DIP_PER_PIP**2)
-"""Tendon length = TENDON_PIP * pip + TENDON_DIP * dip: the orthogonal projection on the motor's line, in PIP radians."""
+"""Tendon length = TENDON_PIP * pip + TENDON_DIP * dip: the projection on the motor's line, in PIP radians."""
 
 
 def _scale(motor: str) -> float:

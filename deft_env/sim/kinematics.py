@@ -1,10 +1,10 @@
 """Forward and inverse kinematics of the arm with the hand's grasp site, for whole paths of many episodes at once.
 
-The xArm6's wrist is not spherical: axes 4 and 5 meet, axis 6 passes 76 mm from them. Given the last angle everything else is
-in closed form, so inverse kinematics is ONE equation in ONE unknown a pose, q6 = F(q6), which a secant iteration solves;
-that is exact, tracks no neighbour, and costs a few elementwise operations, where a damped least-squares search in six
-unknowns needs a 6 x 6 solve per iteration and a start close by. Four branches (elbow, wrist) are solved for the whole path
-and one is chosen for all of it. All operations are elementwise: the bits do not depend on the batch.
+The xArm6's wrist is not spherical: axes 4 and 5 meet, axis 6 passes 76 mm from them. Given the last angle everything
+else is in closed form, so inverse kinematics is ONE equation in ONE unknown a pose, q6 = F(q6), which a secant
+iteration solves; that is exact, tracks no neighbour, and costs a few elementwise operations, where a damped
+least-squares search in six unknowns needs a 6 x 6 solve an iteration and a start close by. Four branches (elbow, wrist)
+are solved for the whole path and one is chosen for all of it. All is elementwise: the bits do not depend on the batch.
 """
 
 from __future__ import annotations
@@ -77,7 +77,9 @@ def forward(q: ArrayLike) -> tuple[Array, Array]:
 def grasp_site(q: ArrayLike) -> tuple[Array, Array]:
     """Pose of the hand's grasp site for joint angles (..., 6): position (..., 3) in m, rotation (..., 3, 3)."""
     position, rotation = forward(q)
-    return position + rotate(rotation, np.broadcast_to(np.array(robot.GRASP_SITE_FROM_FLANGE_M), position.shape)), rotation
+    return position + rotate(
+        rotation, np.broadcast_to(np.array(robot.GRASP_SITE_FROM_FLANGE_M), position.shape)
+    ), rotation
 
 
 def flange_from_grasp(position_m: Array, rotation: Array) -> Array:
@@ -149,8 +151,8 @@ def solve_path(position_m: ArrayLike, rotation: ArrayLike, period_s: ArrayLike) 
         period_s: scalar or (T - 1,), time between neighbouring waypoints, which bounds how far a joint may turn.
 
     Returns:
-        For each episode the branch that is reachable, continuous and inside the limits over the WHOLE path and turns the
-        joints least; where there is none, ``ok`` is False and ``reason`` says what is wrong with the best one.
+        For each episode the branch that is reachable, continuous and inside the limits over the WHOLE path and turns
+        the joints least; where there is none, ``ok`` is False and ``reason`` says what is wrong with the best one.
     """
     target, rot = np.asarray(position_m, dtype=np.float64), np.asarray(rotation, dtype=np.float64)
     p = flange_from_grasp(target, rot)
@@ -158,11 +160,11 @@ def solve_path(position_m: ArrayLike, rotation: ArrayLike, period_s: ArrayLike) 
     q[:, :, 1:, :] = q[:, :, :1, :] + np.cumsum(wrap(np.diff(q, axis=2)), axis=2)
     reached, oriented = forward(q)
     error = np.abs(reached - p).max(axis=-1) + 0.1 * np.abs(oriented - rot).max(axis=(-1, -2))
-    far = ~(error < TOLERANCE_M)
+    far: NDArray[np.bool_] = np.logical_not(error < TOLERANCE_M)
     outside = np.maximum(_LOW - q, q - _HIGH)
-    limited = (outside > 0.0).any(axis=-1)
+    limited: NDArray[np.bool_] = np.asarray(np.any(outside > 0.0, axis=-1))
     speed = np.abs(np.diff(q, axis=2)) / np.broadcast_to(np.asarray(period_s, np.float64), (q.shape[2] - 1,))[:, None]
-    fast = (speed > MAX_JOINT_SPEED_RAD_S).any(axis=-1)
+    fast: NDArray[np.bool_] = np.asarray(np.any(speed > MAX_JOINT_SPEED_RAD_S, axis=-1))
     travel = np.abs(np.diff(q, axis=2)).sum(axis=(2, 3)) + 0.02 * np.abs(q).sum(axis=(2, 3)) / q.shape[2]
     bad = far.sum(axis=2) + limited.sum(axis=2) + fast.sum(axis=2)
     best = np.argmin(np.where(bad == 0, travel, 1e6 * (1.0 + bad) + 1e3 * far.sum(axis=2)), axis=0)
@@ -175,7 +177,9 @@ def solve_path(position_m: ArrayLike, rotation: ArrayLike, period_s: ArrayLike) 
             reasons.append(f"unreachable: waypoint {int(np.argmax(far[b, n]))} is out of the arm's reach")
         elif limited[b, n].any():
             t = int(np.argmax(limited[b, n]))
-            reasons.append(f"unreachable: joint {int(np.argmax(outside[b, n, t])) + 1} passes its limit at waypoint {t}")
+            reasons.append(
+                f"unreachable: joint {int(np.argmax(outside[b, n, t])) + 1} passes its limit at waypoint {t}"
+            )
         else:
             t = int(np.argmax(fast[b, n]))
             joint = int(np.argmax(speed[b, n, t])) + 1

@@ -1,4 +1,4 @@
-"""Every name in the simulated model: joints, actuators, sensors, sites, bodies, geoms, cameras. No literals elsewhere."""
+"""Every name in the simulated model: joints, actuators, sensors, sites, bodies, geoms, cameras."""
 
 from __future__ import annotations
 

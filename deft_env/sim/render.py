@@ -49,7 +49,7 @@ def _gl_context(width: int, height: int) -> Any:
             context = Context(width, height)
             context.make_current()
             return context
-        except Exception as error:  # noqa: BLE001 - PyOpenGL raises many kinds where a library is missing
+        except Exception as error:
             reasons.append(f"{backend}: {error}")
             for module in [m for m in sys.modules if m.split(".")[0] == "OpenGL" or m == f"mujoco.{backend}"]:
                 del sys.modules[module]

@@ -1,7 +1,7 @@
 """Figures of the robot, as numbers only: shared by the simulated models, the kinematics and the real rig.
 
-Arm: UFactory xArm6, from the published ``xarm_description``. Hand: assumed sizes after a photograph of the DASH hand; each
-assumption has a row in PROVENANCE.md. Hand frame = flange frame: z out of the flange, along the straight fingers;
+Arm: UFactory xArm6, from the published ``xarm_description``. Hand: assumed sizes after a photograph of the DASH hand;
+each assumption has a row in PROVENANCE.md. Hand frame = flange frame: z out of the flange, along the straight fingers;
 x from the finger row to the thumb (fingers flex towards +x, the thumb towards -x); y towards the index (a right hand).
 """
 
@@ -54,7 +54,8 @@ ARM: Final = (
     ),
     Link(
         (0.0, 0.0, 0.0), (_H, 0.0, 0.0), (-1.69297, pi), 32.0,
-        1.33854, (0.0651, 0.03096, 0.00315), (0.00146378, 0.00184192, 0.002333524, -0.000450624, 0.000284306, 0.000130866),
+        1.33854, (0.0651, 0.03096, 0.00315), (0.00146378, 0.00184192, 0.002333524, -0.000450624, 0.000284306,
+        0.000130866),
     ),
     Link(
         (0.076, 0.097, 0.0), (-_H, 0.0, 0.0), (-_TURN, _TURN), 20.0,

@@ -46,7 +46,11 @@ def from_vector(rotvec_rad: Array) -> Array:
     a = np.where(small, 1.0 - angle2 / 6.0, np.sin(safe) / safe)
     b = np.where(small, 0.5 - angle2 / 24.0, (1.0 - np.cos(safe)) / (safe * safe))
     out = np.empty((*angle.shape, 3, 3))
-    out[..., 0, 0], out[..., 1, 1], out[..., 2, 2] = 1 - b * (y * y + z * z), 1 - b * (x * x + z * z), 1 - b * (x * x + y * y)
+    out[..., 0, 0], out[..., 1, 1], out[..., 2, 2] = (
+        1 - b * (y * y + z * z),
+        1 - b * (x * x + z * z),
+        1 - b * (x * x + y * y),
+    )
     out[..., 0, 1], out[..., 1, 0] = b * x * y - a * z, b * x * y + a * z
     out[..., 0, 2], out[..., 2, 0] = b * x * z + a * y, b * x * z - a * y
     out[..., 1, 2], out[..., 2, 1] = b * y * z - a * x, b * y * z + a * x

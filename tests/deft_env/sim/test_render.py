@@ -1,0 +1,110 @@
+"""Pictures: camera geometry, depth, determinism, and the error without OpenGL."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from deft_env.sim import controls, execute, names, render, world
+
+
+@pytest.fixture(scope="module")
+def parked(cup: Any) -> render.Scene:
+    scene = render.Scene(cup, execute.robot_qpos(cup, cup.qpos0, *controls.parked()))
+    try:
+        scene.rgb()
+    except render.RenderingUnavailableError as error:
+        pytest.skip(str(error))
+    return scene
+
+
+def test_depth_and_camera_agree_with_the_scene(parked: render.Scene, cup: Any) -> None:
+    """Every cup pixel, lifted by K and T_base_cam, lies on the cup; the rest of the table on z = 0."""
+    depth, ids = parked.depth(), parked.segmentation()
+    k, pose = world.camera_matrix(), world.ego_pose()
+    v, u = np.mgrid[0:480, 0:640] + 0.5
+    rays = np.stack([(u - k[0, 2]) / k[0, 0], (v - k[1, 2]) / k[1, 1], np.ones_like(u)], axis=-1)
+    points = (rays * depth[..., None]) @ pose[:3, :3].T + pose[:3, 3]
+    cup_pixels = ids == cup.geom("thing").id
+    assert cup_pixels.sum() > 1500
+    on_cup = points[cup_pixels]
+    radius = np.hypot(on_cup[:, 0] - 0.45, on_cup[:, 1])
+    assert np.quantile(radius, 0.99) < 0.038
+    assert on_cup[:, 2].max() == pytest.approx(0.10, abs=0.004)
+    table = points[(ids == cup.geom(names.TABLE_GEOM).id)]
+    assert np.abs(table[:, 2]).max() < 0.01
+
+
+def test_the_parked_arm_leaves_the_workspace_in_view(parked: render.Scene, cup: Any) -> None:
+    ids = parked.segmentation()
+    table = (ids == cup.geom(names.TABLE_GEOM).id) | (ids == cup.geom("thing").id)
+    assert table[100:].all()
+    assert table.mean() > 0.9
+
+
+def test_what_is_beyond_the_camera_range_is_a_hole(parked: render.Scene) -> None:
+    depth = parked.depth(names.FILM_CAMERA)
+    assert (depth == 0).any()
+    assert depth.max() < render.MAX_DEPTH_M
+    assert depth.dtype == np.float32
+
+
+def test_pictures_are_the_same_twice_and_differ_with_the_state(parked: render.Scene, cup: Any) -> None:
+    first = parked.rgb()
+    assert first.shape == (480, 640, 3)
+    assert first.dtype == np.uint8
+    assert np.array_equal(first, render.Scene(cup, parked.data.qpos.copy()).rgb())
+    moved = parked.data.qpos.copy()
+    moved[-7] += 0.05
+    assert not np.array_equal(first, render.Scene(cup, moved).rgb())
+    assert parked.rgb(size=(224, 224)).shape == (224, 224, 3)
+
+
+def test_one_context_draws_models_of_other_sizes(parked: render.Scene, cup: Any, make_cup: Callable[..., Any]) -> None:
+    big = make_cup(radius_m=0.05)
+    drawn = render.Scene(big, parked.data.qpos).segmentation() == big.geom("thing").id
+    assert drawn.sum() > 1.2 * (parked.segmentation() == cup.geom("thing").id).sum()
+    assert len(render._local.cache) <= 2
+
+
+def test_another_thread_draws_the_same(parked: render.Scene, cup: Any) -> None:
+    out: list[np.ndarray] = []
+
+    def draw() -> None:
+        out.append(render.Scene(cup, parked.data.qpos.copy()).rgb())
+        render.close_all()
+
+    thread = threading.Thread(target=draw)
+    thread.start()
+    thread.join()
+    assert np.array_equal(out[0], parked.rgb())
+
+
+def test_wrong_state_size_is_named(cup: Any) -> None:
+    with pytest.raises(ValueError, match="qpos"):
+        render.Scene(cup, np.zeros(3))
+
+
+def test_without_opengl_one_line_names_the_packages() -> None:
+    code = (
+        "import sys\n"
+        "class Block:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.split('.')[0] == 'OpenGL': raise ImportError('no GL here')\n"
+        "sys.meta_path.insert(0, Block())\n"
+        "from deft_env.sim import render, world\n"
+        "m = world.base_spec().compile()\n"
+        "try: render.Scene(m, m.qpos0).rgb()\n"
+        "except render.RenderingUnavailableError as e: print(str(e))\n"
+    )
+    environment = {k: v for k, v in os.environ.items() if k != "MUJOCO_GL"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
+    assert "libegl1 libgl1-mesa-dri libosmesa6" in done.stdout
+    assert done.stdout.count("\n") == 1
