@@ -22,8 +22,8 @@ IMAGE_HEIGHT: Final = 480
 FOCAL_PX: Final = 615.0
 """Focal length of a D435's colour stream at 640 x 480 (assumed camera)."""
 FOVY_DEG: Final = degrees(2.0 * atan(IMAGE_HEIGHT / (2.0 * FOCAL_PX)))
-EGO_POSITION_M: Final = (0.98, 0.0, 0.72)
-EGO_TARGET_M: Final = (0.44, 0.0, 0.03)
+EGO_POSITION_M: Final = (0.86, 0.0, 0.62)
+EGO_TARGET_M: Final = (0.42, 0.0, 0.04)
 FILM_POSITION_M: Final = (0.95, -0.62, 0.42)
 FILM_TARGET_M: Final = (0.42, 0.0, 0.12)
 TABLE_HALF_M: Final = (0.75, 0.75, 0.02)
@@ -201,7 +201,7 @@ def base_spec(options: PhysicsOptions | None = None) -> mujoco.MjSpec:
     visual.headlight.ambient, visual.headlight.diffuse = [0.32, 0.32, 0.32], [0.18, 0.18, 0.18]
     visual.headlight.specular = [0.0, 0.0, 0.0]
     visual.quality.shadowsize = 2048
-    visual.map.shadowclip = 0.8
+    visual.map.shadowclip = 1.5
     _surroundings(spec)
     _camera(spec, names.EGO_CAMERA, ego_pose())
     _camera(spec, names.FILM_CAMERA, look_at(FILM_POSITION_M, FILM_TARGET_M))
