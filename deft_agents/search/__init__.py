@@ -1,1 +1,5 @@
-"""Where to try next: one file a search."""
+"""Searches: where to try next. Importing this package imports no optional library."""
+
+from deft_agents.search.base import PopulationSearch, Search, population_size
+
+__all__ = ["PopulationSearch", "Search", "population_size"]
