@@ -129,12 +129,50 @@ rewards.register(
         "the judge's score; options: noise, step (as a person would give it)",
     )
 )
+rewards.register(
+    Entry("r3m", "deft_env.rewards.embedding:R3MReward", "negative R3M distance to the goal image; weights: r3m")
+)
+rewards.register(
+    Entry(
+        "resnet18",
+        "deft_env.rewards.embedding:ResNet18Reward",
+        "negative distance to the goal image, ImageNet features; weights: resnet18",
+    )
+)
+rewards.register(
+    Entry(
+        "resnet18-random",
+        "deft_env.rewards.embedding:RandomResNet18Reward",
+        "negative distance to the goal image, features of a random network",
+        stand_in=True,
+    )
+)
 rewards.register(Entry("success", "deft_env.rewards.oracle:SuccessReward", "1 for success, 0 otherwise"))
 
 encoders: Final = Registry("encoder", "deft.encoders")
 encoders.register(Entry("none", "deft_env.encoders.encoder:NoEncoder", "no features: agents see the prior alone"))
 encoders.register(
     Entry("colour-grid", "deft_env.encoders.encoder:ColourGrid", "mean colours of an 8 x 8 grid; numpy alone")
+)
+encoders.register(
+    Entry("r3m", "deft_env.encoders.networks:R3MEncoder", "R3M's ResNet18, 512 features; weights: r3m", slow=True)
+)
+encoders.register(
+    Entry(
+        "resnet18",
+        "deft_env.encoders.networks:ResNet18Encoder",
+        "ResNet18 trained on ImageNet, 512 features; weights: resnet18",
+        slow=True,
+    )
+)
+encoders.register(
+    Entry(
+        "resnet18-random",
+        "deft_env.encoders.networks:RandomResNet18Encoder",
+        "ResNet18 with random weights",
+        stand_in=True,
+        slow=True,
+    )
 )
 
 tasks: Final = Registry("task", "deft.tasks")

@@ -16,7 +16,7 @@ def test_arrays_of_every_protocol(protocol, dtype):
     for value in (array, np.asfortranarray(array), array[:0], array.flat[0]):
         got = unpickle.loads(pickle.dumps({"a": value}, protocol=protocol))["a"]
         assert np.array_equal(got, value)
-        assert np.asarray(got).dtype == np.asarray(value).dtype.newbyteorder("=")
+        assert np.asarray(got).dtype.newbyteorder("=") == np.asarray(value).dtype.newbyteorder("=")
 
 
 def test_a_numpy_1_module_name_is_read():
