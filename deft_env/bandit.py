@@ -176,7 +176,7 @@ class Bandit:
             if not outcome.status.counts:
                 raise EpisodeLostError(
                     f"episode {outcome.key} was {outcome.status} {self.retries + 1} times, last: "
-                    f"{outcome.reason or 'no reason given'}; nothing was learned from it: put the rig in order and reset"
+                    f"{outcome.reason or 'no reason given'}; put the rig in order, then reset"
                 )
         return Played(outcomes, rewards)
 

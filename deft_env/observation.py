@@ -2,6 +2,7 @@
 
 The central 480 x 480 square is cut out (80 columns on each side go) and reduced by 15/7. Colour is averaged over the
 area that each pixel covers; depth is sampled at the nearest pixel, so that holes (0) and edges are never mixed.
+Pixel coordinates of K count from the centre of the first pixel, as a RealSense camera's do.
 """
 
 from __future__ import annotations

@@ -1,0 +1,84 @@
+"""Finds the object in a first frame by geometry alone: what stands out of the table plane, and is largest.
+
+No learned model: the table is the plane z = 0 of the robot base frame, and depth, K and T_base_cam say where each pixel
+lies. The paper segments by Segment-Anything; this is the dependency-free way of the heuristic baseline (our choice).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deft_env import grasp
+from deft_env.episode import Frame
+from deft_env.prior.prior import PriorFailureError
+
+LEAST_HEIGHT_M: Final = 0.008
+"""What rises less than this over the table is table (our choice: above the noise of a depth camera at 1 m)."""
+LEAST_PIXELS: Final = 40
+"""A smaller component is noise (our choice)."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Segment:
+    """The object in a frame.
+
+    Attributes:
+        mask: (480, 640) bool.
+        box: left, top, right, bottom in px, right and bottom exclusive.
+        depth_m: median depth of the mask.
+    """
+
+    mask: NDArray[np.bool_]
+    box: tuple[int, int, int, int]
+    depth_m: float
+
+
+def base_points(frame: Frame) -> NDArray[np.float64]:
+    """Every pixel's point in the robot base frame, (480, 640, 3) m; NaN where the depth is a hole."""
+    rows, columns = frame.depth_m.shape
+    depth = np.where(frame.depth_m > 0.0, frame.depth_m.astype(np.float64), np.nan)
+    rays = np.stack(np.broadcast_arrays(*np.meshgrid(np.arange(columns), np.arange(rows)), 1.0), axis=-1)
+    camera_from_pixel = np.linalg.inv(frame.K)
+    turn = frame.T_base_cam[:3, :3] @ camera_from_pixel
+    points: NDArray[np.float64] = rays @ turn.T
+    points *= depth[..., None]
+    points += frame.T_base_cam[:3, 3]
+    return points
+
+
+def segment(frame: Frame) -> Segment:
+    """The largest connected region over the table and inside the workspace.
+
+    Raises:
+        PriorFailureError: if nothing of at least ``LEAST_PIXELS`` pixels stands there.
+    """
+    from scipy import ndimage  # here: most runs segment nothing
+
+    points = base_points(frame)
+    low, high = grasp.WORKSPACE_LOW_M, grasp.WORKSPACE_HIGH_M
+    with np.errstate(invalid="ignore"):  # a hole is NaN, and NaN is nowhere
+        above = (points[..., 2] > LEAST_HEIGHT_M) & (points[..., 2] < high[2])
+        inside = ((points[..., :2] > low[:2]) & (points[..., :2] < high[:2])).all(axis=-1)
+    labels, count = ndimage.label(above & inside)
+    sizes = np.bincount(labels.ravel())[1:] if count else np.zeros(0, dtype=np.intp)
+    if not len(sizes) or sizes.max() < LEAST_PIXELS:
+        raise PriorFailureError(
+            f"nothing of at least {LEAST_PIXELS} pixels stands {1000 * LEAST_HEIGHT_M:.0f} mm over the table inside "
+            "the workspace; put the object there, and check depth and camera calibration"
+        )
+    mask = labels == int(sizes.argmax()) + 1
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    box = (int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
+    return Segment(mask, box, float(np.median(frame.depth_m[mask])))
+
+
+def box_centre_m(frame: Frame, found: Segment) -> NDArray[np.float64]:
+    """The centre of the object's bounding box, lifted to (3,) m in the base frame at the object's median depth."""
+    left, top, right, bottom = found.box
+    pixel = np.array([(left + right - 1) / 2, (top + bottom - 1) / 2, 1.0])
+    camera = np.linalg.solve(frame.K, pixel) * found.depth_m
+    return frame.T_base_cam[:3, :3] @ camera + frame.T_base_cam[:3, 3]
