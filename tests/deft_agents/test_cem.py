@@ -53,7 +53,7 @@ def test_first_ten_asks_ignore_rewards_and_the_twelfth_does_not():
         for k in range(12):
             trial = agent.ask(CONTEXT)
             points.append(trial.residual)
-            agent.tell(trial, 0.1 * k if best else 1.0 - 0.05 * k)
+            agent.tell(trial, 0.05 * k if best else 1.0 - 0.05 * k)
         asks.append(points)
     assert all(np.array_equal(a, b) for a, b in zip(asks[0][:11], asks[1][:11], strict=True))
     assert not np.array_equal(asks[0][11], asks[1][11])
