@@ -137,18 +137,17 @@ def play(
     series = np.empty((n, ticks, first.nsensordata))
     film = [qpos.copy()] if film_every else []
     strike, faulted = np.zeros(n), np.zeros(n, dtype=bool)
-    wanted = ("sensordata", "qpos") if film_every else ("sensordata",)
     chunk = 1 if tick else _CHUNK_TICKS
     for start in range(0, ticks, chunk):
         end = min(start + chunk, ticks)
+        record: dict[Any, Any] = {"sensordata": np.zeros((n, (end - start) * substeps, first.nsensordata))}
+        if film_every:
+            record["qpos"] = np.zeros((n, (end - start) * substeps, first.nq))
         try:
-            record: Any = worlds.rollout(
-                (end - start) * substeps, np.repeat(controls[:, start:end], substeps, axis=1), record=wanted
-            )
-        except batch.SimulationError as error:
+            held = np.repeat(controls[:, start:end], substeps, axis=1)
+            worlds.rollout((end - start) * substeps, held, record=tuple(record), out=record)
+        except batch.SimulationError as error:  # the other worlds ran to the end and are recorded
             faulted[error.ids] = True
-            series[:, start:end] = series[:, max(start - 1, 0) : max(start, 1)] if start else 0.0
-            continue
         data = record["sensordata"]
         series[:, start:end] = data[:, substeps - 1 :: substeps]
         strike = np.maximum(strike, _strike(data, slices))

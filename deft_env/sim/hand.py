@@ -39,7 +39,8 @@ def _segment(body: mujoco.MjsBody, finger: str, segment: str, length_m: float, m
         name=names.segment_geom(finger, segment),
         type=mujoco.mjtGeom.mjGEOM_CAPSULE,
         fromto=[0, 0, 0, 0, 0, length_m - (robot.FINGER_RADIUS_M if segment == "distal" else 0.0)],
-        size=[robot.FINGER_RADIUS_M, 0, 0],
+        # A hair thicker at the tip, so that it does not share its root with the middle link's end when drawn.
+        size=[robot.FINGER_RADIUS_M + (2e-4 if segment == "distal" else 0.0), 0, 0],
         mass=mass_kg,
         rgba=_RUBBER if segment == "distal" else _SHELL,
     )
