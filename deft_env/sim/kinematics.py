@@ -24,9 +24,13 @@ Array = NDArray[np.float64]
 LIMIT_MARGIN_RAD: Final = 0.02
 """Distance kept from every joint limit (our choice)."""
 MAX_JOINT_SPEED_RAD_S: Final = 3.14
-"""Fastest joint of the arm (xarm_description); a path that needs more is refused."""
+"""Fastest joint of the arm (xarm_description); a path that needs more is followed late, or refused (``DETOUR_M``)."""
 TOLERANCE_M: Final = 1e-5
 """Largest error of a solution, metres plus metres-equivalent of rotation (our choice)."""
+DETOUR_M: Final = 0.010
+DETOUR_RAD: Final = 0.10
+"""How far the hand may leave the path where a joint turns at its top speed, as near the wrist's singularity, where
+joints 4 and 6 turn against each other while the hand hardly moves (our choice)."""
 _ITERATIONS: Final = 9
 _LOW: Final = np.array([link.range_rad[0] for link in robot.ARM]) + LIMIT_MARGIN_RAD
 _HIGH: Final = np.array([link.range_rad[1] for link in robot.ARM]) - LIMIT_MARGIN_RAD
@@ -35,6 +39,7 @@ _Z1: Final = robot.ARM[0].origin_m[2]
 _A, _B = robot.ARM[2].origin_m[:2]
 _C, _D = robot.ARM[3].origin_m[:2]
 _E, _F = robot.ARM[5].origin_m[:2]
+_OFFSET: Final = np.array(robot.GRASP_SITE_FROM_FLANGE_M)
 _L1, _PHI1 = hypot(_A, _B), atan2(_B, _A)
 _L2, _PHI2 = hypot(_C, _D), atan2(_D, _C)
 _BRANCHES: Final = ((1.0, 1.0), (1.0, -1.0), (-1.0, 1.0), (-1.0, -1.0))
@@ -77,14 +82,12 @@ def forward(q: ArrayLike) -> tuple[Array, Array]:
 def grasp_site(q: ArrayLike) -> tuple[Array, Array]:
     """Pose of the hand's grasp site for joint angles (..., 6): position (..., 3) in m, rotation (..., 3, 3)."""
     position, rotation = forward(q)
-    return position + rotate(
-        rotation, np.broadcast_to(np.array(robot.GRASP_SITE_FROM_FLANGE_M), position.shape)
-    ), rotation
+    return position + rotate(rotation, np.broadcast_to(_OFFSET, position.shape)), rotation
 
 
 def flange_from_grasp(position_m: Array, rotation: Array) -> Array:
     """Flange position (..., 3) that puts the grasp site at ``position_m`` with the hand's ``rotation`` (..., 3, 3)."""
-    return position_m - rotate(rotation, np.broadcast_to(np.array(robot.GRASP_SITE_FROM_FLANGE_M), position_m.shape))
+    return position_m - rotate(rotation, np.broadcast_to(_OFFSET, position_m.shape))
 
 
 def _given_q6(p: Array, r: Array, wrist: tuple[Array, Array, Array], elbow: Array, flip: Array) -> list[Array]:
@@ -142,6 +145,17 @@ def _branches(p: Array, r: Array) -> Array:
     return np.stack(np.broadcast_arrays(*angles), axis=-1)
 
 
+def _within_speed(q: Array, periods_s: Array) -> tuple[Array, Array]:
+    """The path with every joint held to its top speed, and how far each lags behind: both (..., T, 6), rad."""
+    followed = q.copy()
+    for t, period in enumerate(periods_s, start=1):
+        most = MAX_JOINT_SPEED_RAD_S * period
+        ahead = q[..., t, :] - followed[..., t - 1, :]
+        late = np.abs(ahead) > most
+        followed[..., t, :] = np.where(late, followed[..., t - 1, :] + np.sign(ahead) * most, q[..., t, :])
+    return followed, np.abs(q - followed)
+
+
 def solve_path(position_m: ArrayLike, rotation: ArrayLike, period_s: ArrayLike) -> Solution:
     """Joint angles along paths of the grasp site.
 
@@ -163,9 +177,19 @@ def solve_path(position_m: ArrayLike, rotation: ArrayLike, period_s: ArrayLike) 
     far: NDArray[np.bool_] = np.logical_not(error < TOLERANCE_M)
     outside = np.maximum(_LOW - q, q - _HIGH)
     limited: NDArray[np.bool_] = np.asarray(np.any(outside > 0.0, axis=-1))
-    speed = np.abs(np.diff(q, axis=2)) / np.broadcast_to(np.asarray(period_s, np.float64), (q.shape[2] - 1,))[:, None]
-    fast: NDArray[np.bool_] = np.asarray(np.any(speed > MAX_JOINT_SPEED_RAD_S, axis=-1))
+    periods = np.broadcast_to(np.asarray(period_s, dtype=np.float64), (q.shape[2] - 1,))
+    followed, lag = _within_speed(q, periods)
+    fast: NDArray[np.bool_] = np.zeros(far.shape, dtype=bool)
+    if lag.any():
+        detour, turned = forward(followed)
+        away = rotate(np.broadcast_to(rot, turned.shape), np.broadcast_to(_OFFSET, p.shape)) - rotate(
+            turned, np.broadcast_to(_OFFSET, detour.shape)
+        )
+        fast = np.abs(p - detour + away).max(axis=-1) > DETOUR_M
+        fast |= np.abs(turned - rot).max(axis=(-1, -2)) > DETOUR_RAD
+        fast &= lag.any(axis=-1)
     travel = np.abs(np.diff(q, axis=2)).sum(axis=(2, 3)) + 0.02 * np.abs(q).sum(axis=(2, 3)) / q.shape[2]
+    travel = travel + 10.0 * lag.sum(axis=(2, 3))  # a branch that follows exactly comes first
     bad = far.sum(axis=2) + limited.sum(axis=2) + fast.sum(axis=2)
     best = np.argmin(np.where(bad == 0, travel, 1e6 * (1.0 + bad) + 1e3 * far.sum(axis=2)), axis=0)
     rows = np.arange(q.shape[1])
@@ -182,7 +206,7 @@ def solve_path(position_m: ArrayLike, rotation: ArrayLike, period_s: ArrayLike) 
             )
         else:
             t = int(np.argmax(fast[b, n]))
-            joint = int(np.argmax(speed[b, n, t])) + 1
+            joint = int(np.argmax(lag[b, n, t])) + 1
             reasons.append(f"unreachable: joint {joint} cannot turn fast enough at waypoint {t}")
-    chosen = np.clip(q[best, rows], _LOW, _HIGH)
+    chosen = np.clip(followed[best, rows], _LOW, _HIGH)
     return Solution(chosen, bad[best, rows] == 0, tuple(reasons))
