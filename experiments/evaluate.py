@@ -1,0 +1,145 @@
+"""Evaluation of frozen policies on the same scenes for every method, resumable episode by episode."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from deft_agents.agent import Agent, Policy
+from deft_agents.policies.base import ConstantPolicy
+from deft_env import grasp
+from deft_env.episode import SPLITS, Context, EpisodeKey, jsonable
+from deft_env.prior.prior import PriorFailureError
+from deft_experiments.errors import RigError
+from deft_experiments.lockstep import contexts
+from deft_experiments.parts import Parts
+from deft_experiments.run import Run, outcome_payload
+from deft_experiments.store import Store
+
+PRIOR_ALONE: Final = "prior"
+"""Name of the policy that leaves the prior as it is: the paper's affordance model only."""
+BATCH: Final = 64
+"""Evaluation episodes in one batch of the rig; no result depends on it."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidate:
+    """A frozen policy to be evaluated.
+
+    Attributes:
+        run: the run it came from; its seed names the scenes.
+        policy: what it does.
+        label: its name in tables, such as ``"cvae"``.
+        after: fine-tuning episodes that it was fitted to.
+    """
+
+    run: Run
+    policy: Policy
+    label: str
+    after: int
+
+
+def prior_alone(run: Run) -> Candidate:
+    """The untouched prior of a run, as a policy."""
+    return Candidate(run, ConstantPolicy(PRIOR_ALONE, np.zeros(grasp.DIM)), PRIOR_ALONE, 0)
+
+
+def other_policy(agent: Agent, name: str, **options: object) -> Policy | None:
+    """Another policy fitted to the same episodes as ``agent``'s own; None if the agent keeps no history.
+
+    Raises:
+        KeyError: for an unknown policy.
+    """
+    from deft_agents import SearchPolicyAgent, policies
+
+    if not isinstance(agent, SearchPolicyAgent):
+        return None
+    fitter = policies.load(name)(seed=agent.search.seed, **options)
+    fitter.name = name
+    policy: Policy = fitter.fit(agent.history(), agent.search)
+    return policy
+
+
+def evaluate(
+    candidates: Sequence[Candidate],
+    parts: Parts,
+    store: Store,
+    *,
+    trials: int,
+    splits: Sequence[str] = SPLITS,
+    every_event: bool = False,
+    progress: Callable[[int], None] | None = None,
+) -> None:
+    """Plays what is missing of ``trials`` episodes a split for every candidate.
+
+    Every candidate of a seed meets the same scenes; the policy's own randomness is a function of the scene's key, so
+    that no figure depends on the batch or on what was evaluated before.
+
+    Raises:
+        RigError: if an episode is faulted or voided again and again.
+    """
+    jobs = [
+        (candidate, EpisodeKey(candidate.run.config.task, split, "eval", candidate.run.config.seed, k))
+        for candidate in candidates
+        for split in splits
+        for k in range(trials)
+    ]
+    while True:
+        missing = [(c, key) for c, key in jobs if c.run.evaluated.get((c.label, c.after, key.split, key.k), 0) != -1]
+        if not missing:
+            return
+        size = parts.rig.max_batch or BATCH
+        for start in range(0, len(missing), size):
+            batch = missing[start : start + size]
+            _play(batch, parts, store, every_event)
+            if progress is not None:
+                progress(len(batch))
+
+
+def _play(batch: list[tuple[Candidate, EpisodeKey]], parts: Parts, store: Store, every_event: bool) -> None:
+    frames = parts.rig.reset_batch([key for _, key in batch])
+    try:
+        seen = contexts(parts, frames)
+    except PriorFailureError as error:
+        raise RigError(f"evaluation episode {batch[error.index][1]}: {error}; mend the scene and resume") from error
+    residuals = _residuals(batch, seen)
+    started = time.perf_counter()
+    wished = grasp.compose(np.array([c.prior for c in seen]), residuals)
+    outcomes = parts.rig.execute_batch(wished, [parts.task.demonstration] * len(batch))
+    seconds = (time.perf_counter() - started) / len(batch)
+    rows = zip(batch, seen, residuals, outcomes, strict=True)
+    if every_event:
+        for row in rows:
+            _record(*row, seconds)
+        return
+    with store.transaction():
+        for row in rows:
+            _record(*row, seconds)
+
+
+def _residuals(batch: list[tuple[Candidate, EpisodeKey]], seen: list[Context]) -> np.ndarray:
+    out = np.empty((len(batch), grasp.DIM))
+    groups: dict[int, list[int]] = {}
+    for i, (candidate, _) in enumerate(batch):
+        groups.setdefault(id(candidate.policy), []).append(i)
+    for rows in groups.values():
+        policy = batch[rows[0]][0].policy
+        out[rows] = policy([seen[i] for i in rows], [batch[i][1].generator("policy") for i in rows])
+    return out
+
+
+def _record(
+    job: tuple[Candidate, EpisodeKey], context: Context, residual: np.ndarray, outcome: object, seconds: float
+) -> None:
+    candidate, key = job
+    payload = {
+        "key": str(key),
+        "residual": jsonable(residual),
+        "prior": jsonable(context.prior),
+        **outcome_payload(outcome),  # type: ignore[arg-type]
+    }
+    candidate.run.evaluation(candidate.label, candidate.after, key, payload, seconds)

@@ -1,0 +1,137 @@
+"""The parts of a run, made from its configuration; every bad name or option is found before anything starts."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from deft_env import registries
+from deft_env.registry import Registry, UnknownNameError
+from deft_experiments.config import RunConfig
+from deft_experiments.errors import RigError, UsageError
+
+if TYPE_CHECKING:
+    from deft_agents import Agent
+    from deft_env.encoders.encoder import Encoder
+    from deft_env.prior.prior import Prior
+    from deft_env.registries import TaskLike
+    from deft_env.rewards.reward import Reward
+    from deft_env.rigs.rig import Rig
+
+
+@dataclass(slots=True)
+class Parts:
+    """Rig, task, prior, reward and encoder of one or many runs of one task; a context manager that closes the rig.
+
+    Attributes:
+        rig: executes, in batches.
+        task: instruction, demonstration, judge.
+        prior: frames to xi.
+        reward: outcomes to numbers.
+        encoder: images to features; None when agents see the prior alone.
+    """
+
+    rig: Rig
+    task: TaskLike
+    prior: Prior
+    reward: Reward
+    encoder: Encoder | None = None
+
+    @property
+    def stand_ins(self) -> tuple[str, ...]:
+        """Which parts stand in for something real, in words; named in every output."""
+        parts = (("rig", self.rig), ("prior", self.prior), ("encoder", self.encoder))
+        return tuple(f"{word} {part.name!r}" for word, part in parts if part is not None and part.stand_in)
+
+    def agent(self, config: RunConfig) -> Agent:
+        """A fresh agent for a run; told rewards are turned so that higher is better."""
+        from deft_agents import make_agent
+
+        low, high = self.reward.range
+        return make_agent(
+            config.agent,
+            seed=config.seed,
+            budget=config.episodes,
+            reward_range=(low, high) if self.reward.higher_is_better else (-high, -low),
+            **config.agent_options,
+        )
+
+    def close(self) -> None:
+        """Closes the rig, which leaves its devices safe."""
+        self.rig.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
+
+
+def _named(make: Callable[[], Any]) -> Any:
+    try:
+        return make()
+    except (UnknownNameError, ValueError, TypeError, ImportError) as error:
+        raise UsageError(str(error)) from error
+
+
+def _known(registry: Registry, name: str) -> None:
+    _named(functools.partial(registry.entry, name))
+
+
+def check_names(config: RunConfig) -> None:
+    """Looks every name of a configuration up, makes the agent, and imports nothing heavier than that.
+
+    Raises:
+        UsageError: for the first name or agent option that is wrong.
+    """
+    from deft_agents import make_agent
+
+    _known(registries.tasks, config.task)
+    _known(registries.rigs, config.rig)
+    _known(registries.priors, config.prior)
+    _known(registries.rewards, config.reward)
+    _known(registries.encoders, config.encoder)
+    _named(lambda: make_agent(config.agent, seed=config.seed, budget=config.episodes, **config.agent_options))
+
+
+def make_parts(config: RunConfig, weights: Mapping[str, Path] | None = None) -> Parts:
+    """Makes the parts of a run.
+
+    Raises:
+        UsageError: for an unknown name or option; the message lists what there is.
+        RigError: if the rig cannot start.
+    """
+    check_names(config)
+    single_thread()
+    prior = _named(lambda: registries.make_prior(config.prior, config.prior_options, weights))
+    reward = _named(lambda: registries.make_reward(config.reward, config.reward_options, weights))
+    encoder = None if config.encoder == "none" else _named(lambda: registries.make_encoder(config.encoder, {}, weights))
+    try:
+        rig = registries.make_rig(config.rig, config.rig_options)
+    except (UnknownNameError, ValueError, TypeError, ImportError) as error:
+        raise UsageError(f"rig {config.rig!r}: {error}") from error
+    except (OSError, RuntimeError) as error:
+        raise RigError(
+            f"rig {config.rig!r} cannot start: {error}; `deft doctor` says what this machine lacks"
+        ) from error
+    try:
+        task = _named(lambda: registries.make_task(config.task, rig))
+    except BaseException:
+        rig.close()
+        raise
+    return Parts(rig, task, prior, reward, encoder)
+
+
+def single_thread() -> None:
+    """One BLAS and OpenMP thread, for this process and its children: the same bits everywhere, and faster on few cores.
+
+    Libraries that are loaded already keep their own setting; the command calls this before it loads any.
+    """
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")

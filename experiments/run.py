@@ -1,0 +1,333 @@
+"""One run of Algorithm 1 as a state machine driven by its event log.
+
+    asked -> executed -> scored (again, if corrected) -> told, or voided
+
+Live, an event is appended to the store and then applied; resuming applies the stored events to a fresh agent, and
+checks that it asks the same. ``told`` is due when the next ask is about to be made: until then a correction costs
+nothing, after it a correction is kept for re-fitting and re-scoring only.
+"""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deft_agents.agent import Agent
+from deft_env import grasp
+from deft_env.episode import Context, EpisodeKey, Outcome, Status, Trial, jsonable
+from deft_experiments.config import RunConfig
+from deft_experiments.errors import ReplayError, RigError
+from deft_experiments.store import Event, Store
+
+MAX_ATTEMPTS: Final = 10
+"""Faults and voids of one episode in a row before a run stops (our choice); it resumes when the rig is mended."""
+TRAIN: Final = "train"
+
+
+@dataclass(slots=True)
+class Episode:
+    """What the log says of one episode of a run.
+
+    Attributes:
+        k: number, from 0.
+        attempt: faults and voids so far.
+        trial: what the agent proposed, in the context of the last attempt; None before the first ask.
+        executed: content of the ``executed`` event of the last attempt; None while that is to come.
+        rewards: every score of the last attempt in the order they came, as the reward gives them; the last one counts.
+        told: what the agent was told; None before.
+        voided: whether an operator voided it after it was told: kept, left out of re-fits.
+    """
+
+    k: int
+    attempt: int = 0
+    trial: Trial | None = None
+    asked: bool = False
+    executed: Mapping[str, Any] | None = None
+    rewards: list[float] = field(default_factory=list)
+    told: float | None = None
+    voided: bool = False
+    success: bool | None = None
+    score: float | None = None
+
+    @property
+    def counts(self) -> bool:
+        """Whether it was executed and counts as one of N."""
+        return self.executed is not None and Status(self.executed["status"]).counts
+
+    def again(self) -> None:
+        """The same trial is to run again on a fresh scene."""
+        self.attempt += 1
+        self.asked, self.executed, self.rewards, self.success, self.score = False, None, [], None, None
+
+
+def pack(features: NDArray[np.float64]) -> str:
+    """Features as text, exactly: four bytes a number where those hold it, else eight."""
+    short = features.astype(np.float32)
+    exact = np.array_equal(short.astype(np.float64), features)
+    return ("f4:" if exact else "f8:") + base64.b64encode((short if exact else features).tobytes()).decode()
+
+
+def unpack(text: str) -> NDArray[np.float64]:
+    """Reads what ``pack`` wrote."""
+    kind, _, data = text.partition(":")
+    return np.frombuffer(base64.b64decode(data), dtype=f"<{kind}").astype(np.float64)
+
+
+def outcome_payload(outcome: Outcome) -> dict[str, Any]:
+    """What the log keeps of an outcome; pictures are files, and signals can be made again in simulation."""
+    return {
+        "status": str(outcome.status),
+        "reason": outcome.reason,
+        "executed_grasp": jsonable(np.asarray(outcome.executed_grasp)),
+        "success": None if outcome.success is None else bool(outcome.success),
+        "score": None if outcome.score is None else float(outcome.score),
+        "subgoals": {name: bool(reached) for name, reached in outcome.subgoals.items()},
+    }
+
+
+class Run:
+    """One fine-tuning run: configuration, agent, log.
+
+    Attributes:
+        config: what was asked for.
+        id: id in the store.
+        agent: replayed, ready for the next ask.
+        episodes: what happened, by k.
+        cursor: sequence number of the next event.
+    """
+
+    def __init__(
+        self,
+        config: RunConfig,
+        agent: Agent,
+        store: Store,
+        *,
+        reward_range: tuple[float, float] = (0.0, 1.0),
+        higher_is_better: bool = True,
+        provenance: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Opens the run in the store: a new one starts, one that is there is replayed through the fresh ``agent``.
+
+        Raises:
+            ReplayError: if the agent asks something else than the log says.
+        """
+        self.config, self.agent, self.id = config, agent, config.run_id
+        self.reward_range, self._sign = reward_range, 1.0 if higher_is_better else -1.0
+        self.episodes: list[Episode] = []
+        self.evaluated: dict[tuple[str, int, str, int], int] = {}
+        """(policy, after, split, k) -> attempts of an evaluation episode so far; done ones are -1."""
+        self.cursor = 0
+        self._store = store
+        store.add_run(self.id, config.as_dict(), provenance or {})
+        for event in store.events(self.id):
+            self._replay(event)
+
+    # --- state ------------------------------------------------------------------------------------------------------
+    @property
+    def next_k(self) -> int | None:
+        """The episode to do next: an interrupted, faulted or voided one first; None when all N have been executed."""
+        for episode in self.episodes:
+            if episode.executed is None:
+                return episode.k
+        return len(self.episodes) if len(self.episodes) < self.config.episodes else None
+
+    @property
+    def unscored(self) -> list[Episode]:
+        """Episodes that were executed and wait for a score."""
+        return [e for e in self.episodes if e.counts and not e.rewards and e.told is None]
+
+    @property
+    def finished(self) -> bool:
+        """Whether all N episodes were told."""
+        return len(self.episodes) == self.config.episodes and all(e.told is not None for e in self.episodes)
+
+    def key(self, k: int) -> EpisodeKey:
+        """The key of training episode ``k``."""
+        return EpisodeKey(self.config.task, "train", TRAIN, self.config.seed, k)
+
+    # --- what happens, in the order of an episode --------------------------------------------------------------------
+    def settle(self) -> None:
+        """Tells the agent everything that is scored and not yet told: the next ask (or the end) is due."""
+        for episode in self.episodes:
+            if episode.counts and episode.rewards and episode.told is None:
+                status = str(episode.executed["status"]) if episode.executed else ""
+                self._emit("told", episode, {"reward": self._sign * episode.rewards[-1], "status": status})
+
+    def ask(self, context: Context) -> Trial:
+        """Asks the agent for episode ``next_k`` (or takes up its interrupted trial) and records it."""
+        k = self.next_k
+        if k is None:
+            raise ValueError("ask: all episodes of this run have been executed")
+        if k == len(self.episodes):
+            self.episodes.append(Episode(k))
+        episode = self.episodes[k]
+        if episode.trial is None:
+            episode.trial = self.agent.ask(context)
+        elif episode.asked and same_context(context, episode.trial.context):
+            return episode.trial  # interrupted between ask and execution, and the scene is the same: nothing new
+        else:
+            if episode.asked:
+                episode.again()
+            episode.trial = dataclasses.replace(episode.trial, context=context)
+        trial = episode.trial
+        payload = {
+            "key": str(self.key(k)),
+            "trial": trial.id,
+            "residual": trial.residual.tolist(),
+            "prior": context.prior.tolist(),
+            "encoder": context.encoder,
+            "features": pack(context.features),
+        }
+        self._emit("asked", episode, payload)
+        return trial
+
+    def executed(self, k: int, outcome: Outcome, seconds: float | None = None) -> None:
+        """Records what the rig reports of episode ``k``; a fault or void puts the same trial in line again.
+
+        Raises:
+            RigError: after ``MAX_ATTEMPTS`` faults and voids of the same episode.
+        """
+        self._emit("executed", self.episodes[k], outcome_payload(outcome), seconds)
+        self._stop_if_hopeless(k, f"{outcome.status}: {outcome.reason or 'no reason given'}")
+
+    def scored(
+        self, k: int, reward: float, *, success: bool | None = None, score: float | None = None, source: str = ""
+    ) -> None:
+        """Records a score of episode ``k``, the first one or a correction, early or late.
+
+        Raises:
+            ValueError: for an episode that was not executed, or a reward that is NaN or out of range; nothing is kept.
+        """
+        episode = self._executed_episode(k, "score")
+        low, high = self.reward_range
+        if not low <= reward <= high:
+            raise ValueError(f"reward of episode {k}: expected a number in [{low}, {high}], got {reward!r}")
+        payload: dict[str, Any] = {"reward": float(reward), "source": source or self.config.reward}
+        if success is not None:
+            payload["success"] = bool(success)
+        if score is not None:
+            payload["score"] = float(score)
+        self._emit("scored", episode, payload)
+
+    def void(self, k: int, reason: str) -> None:
+        """Records that episode ``k`` was not the action's doing: before it was told the same trial runs again."""
+        episode = self._executed_episode(k, "void")
+        self._emit("voided", episode, {"reason": reason})
+        self._stop_if_hopeless(k, f"voided: {reason}")
+
+    def no_scene(self, reason: str) -> None:
+        """Records that the scene of episode ``next_k`` was no good (nothing to grasp in it): a fresh one is needed."""
+        k = self.next_k
+        if k is None:
+            raise ValueError("no_scene: all episodes of this run have been executed")
+        if k == len(self.episodes):
+            self.episodes.append(Episode(k))
+        self._emit("voided", self.episodes[k], {"reason": reason})
+        self._stop_if_hopeless(k, f"voided: {reason}")
+
+    def evaluation(self, policy: str, after: int, key: EpisodeKey, payload: dict[str, Any], seconds: float) -> None:
+        """Records an executed evaluation episode of a frozen policy."""
+        place = (policy, after, key.split, key.k)
+        attempt = self.evaluated.get(place, 0)
+        event = Event(
+            self.id, self.cursor, "executed", "eval", policy, after, key.split, key.k, attempt, payload, seconds
+        )
+        self._store.append(event)
+        self._apply_evaluation(event)
+        if self.evaluated[place] >= MAX_ATTEMPTS:
+            raise RigError(
+                f"evaluation episode {key} was faulted or voided {MAX_ATTEMPTS} times; mend the rig and resume"
+            )
+
+    # --- the log ----------------------------------------------------------------------------------------------------
+    def _emit(self, kind: str, episode: Episode, payload: dict[str, Any], seconds: float | None = None) -> None:
+        event = Event(self.id, self.cursor, kind, TRAIN, "", 0, "train", episode.k, episode.attempt, payload, seconds)
+        self._store.append(event)
+        self._apply(event, episode)
+
+    def _apply(self, event: Event, episode: Episode) -> None:
+        self.cursor = event.seq + 1
+        payload = event.payload
+        if event.kind == "asked":
+            episode.asked = True
+        elif event.kind == "executed":
+            episode.executed = payload
+            if not episode.counts:
+                episode.again()
+        elif event.kind == "scored":
+            episode.rewards.append(float(payload["reward"]))
+            episode.success = payload.get("success", episode.success)
+            episode.score = payload.get("score", episode.score)
+        elif event.kind == "voided":
+            if episode.told is None:
+                episode.again()
+            else:
+                episode.voided = True
+        elif event.kind == "told":
+            if episode.trial is None:
+                raise ReplayError(
+                    f"run {self.id}: episode {episode.k} was told before it was asked; the log is damaged"
+                )
+            episode.told = float(payload["reward"])
+            self.agent.tell(episode.trial, episode.told, Status(payload["status"]))
+
+    def _apply_evaluation(self, event: Event) -> None:
+        self.cursor = event.seq + 1
+        place = (event.policy, event.after, event.split, event.k)
+        self.evaluated[place] = -1 if Status(event.payload["status"]).counts else event.attempt + 1
+
+    def _replay(self, event: Event) -> None:
+        if event.seq != self.cursor:
+            raise ReplayError(
+                f"run {self.id}: event {self.cursor} is missing from the log; restore the store from a copy"
+            )
+        if event.role != TRAIN:
+            self._apply_evaluation(event)
+            return
+        if event.k > len(self.episodes):
+            raise ReplayError(f"run {self.id}: episode {len(self.episodes)} is missing from the log; it is damaged")
+        if event.k == len(self.episodes):
+            self.episodes.append(Episode(event.k))
+        episode = self.episodes[event.k]
+        if event.kind == "asked":
+            if event.attempt > episode.attempt:
+                episode.again()
+            context = Context(
+                np.array(event.payload["prior"]), unpack(event.payload["features"]), event.payload["encoder"]
+            )
+            if episode.trial is None:
+                episode.trial = self.agent.ask(context)
+            else:
+                episode.trial = dataclasses.replace(episode.trial, context=context)
+            if episode.trial.residual.tolist() != event.payload["residual"]:
+                worst = int(np.argmax(np.abs(grasp.whiten(episode.trial.residual - event.payload["residual"]))))
+                raise ReplayError(
+                    f"run {self.id}: on replay the agent {self.config.agent!r} asks another residual for episode "
+                    f"{event.k} (first at {grasp.NAMES[worst]}); it was recorded by other code, another machine or "
+                    "other package versions: resume there, or start a new run"
+                )
+        self._apply(event, episode)
+
+    def _executed_episode(self, k: int, word: str) -> Episode:
+        if not 0 <= k < len(self.episodes) or not self.episodes[k].counts:
+            done = [e.k for e in self.episodes if e.counts]
+            raise ValueError(f"{word}: episode {k!r} has not been executed; executed ones: {done or 'none'}")
+        return self.episodes[k]
+
+    def _stop_if_hopeless(self, k: int, why: str) -> None:
+        if self.episodes[k].attempt >= MAX_ATTEMPTS:
+            raise RigError(
+                f"episode {self.key(k)} was faulted or voided {MAX_ATTEMPTS} times (last: {why}); everything is "
+                "stored: mend the rig and resume"
+            )
+
+
+def same_context(a: Context, b: Context) -> bool:
+    """Whether two contexts are equal to the last bit."""
+    return bool(np.array_equal(a.prior, b.prior) and np.array_equal(a.features, b.features) and a.encoder == b.encoder)
