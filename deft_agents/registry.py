@@ -171,12 +171,14 @@ def _register_built_ins() -> None:
     search = "deft_agents.search"
     register_search("cem", f"{search}.cem:CEM", summary="the paper's Algorithm 1: a Gaussian refitted to the 10 best")
     register_search("cem-logrank", f"{search}.cem:LogRankCEM", summary="cem with log-rank weights and a higher floor")
+    register_search("gp", f"{search}.gp:GP", summary="our own: a Gaussian process with the structure of a grasp")
     register_search("random", f"{search}.simple:RandomSearch", summary="draws from the initial distribution")
     register_search("sobol", f"{search}.simple:SobolSearch", summary="the same, evenly spread (scrambled Sobol)")
     policy = "deft_agents.policies"
     register_policy("recommend", f"{policy}.simple:Recommend", summary="the search's own recommendation")
     register_policy("best-seen", f"{policy}.simple:BestSeen", summary="the best episode's residual")
     register_policy("elite-mean", f"{policy}.simple:EliteMean", summary="the mean of the 10 best residuals")
+    register_policy("argmax", f"{policy}.argmax:Argmax", summary="optimum of the gp's mean, for any search's episodes")
     register_policy("cvae", f"{policy}.cvae:CVAE", summary="the paper's conditional VAE of the 10 best residuals")
     register_policy("cvae-reg", f"{policy}.cvae:RegularisedCVAE", summary="cvae, standardised and shrunk (ours)")
     register_policy("direct", f"{policy}.cvae:Direct", summary="ablation: the VAE estimates the grasp itself")

@@ -105,7 +105,7 @@ HEAVY = ("torch", "mujoco", "nevergrad", "cma", "cmaes", "stable_baselines3", "b
 
 def test_import_and_listing_are_light():
     code = (
-        "import sys, deft_agents; deft_agents.list_agents(); deft_agents.make_agent('cem+elite-mean', seed=0, budget=3);"
+        "import sys, deft_agents as a; a.list_agents(); a.make_agent('cem+elite-mean', seed=0, budget=3);"
         f"print([m for m in {HEAVY} if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
