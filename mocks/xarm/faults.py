@@ -23,7 +23,7 @@ class Fault:
     Attributes:
         kind: ``collision`` (controller error 31), ``error`` or ``warning`` with ``code``, ``estop`` (the button is
             pressed and stays so until released), ``cut`` (all TCP connections close), ``silent`` (``count`` commands
-            get no answer), ``late`` (answers come ``delay_s`` too late), ``truncated`` (answers lose their payload's end),
+            get no answer), ``late`` (answers come ``delay_s`` too late), ``truncated`` (answers lose their end),
             ``stray_id`` and ``stray_protocol`` (answers with a wrong header).
         step: happens at this world step (1 is the first that the arm spends moving); kinds of the arm and ``cut`` only.
         command: happens at this command (1 is the first that matches ``register``).
