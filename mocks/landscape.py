@@ -49,7 +49,7 @@ class LandscapeConfig:
 
     Attributes:
         shape: ``bowl`` (smooth, one mode), ``ridge`` (flat along one direction, steep across), ``cliff`` (a bowl that
-            breaks off where the hand is too deep), ``modes`` (a bowl with two lower, misleading hills).
+            breaks off where the hand is too deep), ``modes`` (a bowl, and two lower hills where the prior misleads).
         offset: norm of the prior's common error, most of it in the first three informative coordinates.
         difficulty: the bowl's width is 1.8 sigma divided by this.
         informative: how many of the 22 coordinates matter, most important first.
@@ -102,9 +102,16 @@ def _prior_error(task: str, config: LandscapeConfig) -> PriorError:
     return PriorError(common, dependent, np.full(grasp.DIM, config.perception))
 
 
-def altitude(deviation: Array, config: LandscapeConfig) -> Array:
-    """Height (N,) in [0, 1] of the landscape at deviations (N, 22) from the best grasp, in sigma; 1 at zero."""
-    z = deviation[:, list(IMPORTANCE[: config.informative])]
+def altitude(deviation: Array, config: LandscapeConfig, common: Array | None = None) -> Array:
+    """Height (N,) in [0, 1] of the landscape; 1 at the best grasp.
+
+    Args:
+        deviation: (N, 22) from the best grasp, in sigma.
+        config: the knobs.
+        common: (N, 22) or (22,) where the prior errs to, in sigma; ``modes`` puts its misleading hills around there.
+    """
+    use = list(IMPORTANCE[: config.informative])
+    z = deviation[:, use]
     scale = -0.5 / config.width**2
 
     def hill(q: Array, height: float = 1.0) -> Array:
@@ -119,9 +126,11 @@ def altitude(deviation: Array, config: LandscapeConfig) -> Array:
     if config.shape == "cliff":
         return np.where(z[:, 0] < -0.5, 0.1 * height, height)
     if config.shape == "modes":
-        for place, top in ((3.0, 0.45), (-3.5, 0.35)):
-            shifted = z - place * np.array([0.8, 0.6, *[0.0] * (z.shape[1] - 2)])
-            height = np.maximum(height, hill((shifted**2).sum(axis=1) * 2.0, top))
+        middle = np.zeros_like(z) if common is None else np.broadcast_to(common, deviation.shape)[:, use]
+        aside = middle.copy()
+        aside[:, 0], aside[:, 1] = middle[:, 0] + middle[:, 1], middle[:, 1] - middle[:, 0]
+        for centre, top in ((1.8 * middle, 0.48), (1.2 * aside, 0.4)):
+            height = np.maximum(height, hill(((z - centre) ** 2).sum(axis=1), top))
     return height
 
 
@@ -247,7 +256,8 @@ class LandscapeRig(Rig):
         if self.config.noise:
             for i, key in enumerate(self._keys):
                 deviation[i] += self.config.noise * key.generator("execution").standard_normal(grasp.DIM)
-        height = altitude(deviation, self.config)
+        common = np.stack([_prior_error(key.task, self.config).common for key in self._keys])
+        height = altitude(deviation, self.config, common)
         ramp = np.linspace(0.0, 1.0, SIGNAL_STEPS)[:, None]
         outcomes = []
         for i, key in enumerate(self._keys):
