@@ -181,6 +181,11 @@ def _register_built_ins() -> None:
     register_policy("argmax", f"{policy}.argmax:Argmax", summary="optimum of the gp's mean, for any search's episodes")
     register_policy("cvae", f"{policy}.cvae:CVAE", summary="the paper's conditional VAE of the 10 best residuals")
     register_policy("cvae-reg", f"{policy}.cvae:RegularisedCVAE", summary="cvae, standardised and shrunk (ours)")
+    register_policy("mlp", f"{policy}.mlp:MLP", summary="ablation: a plain network regresses the residual")
+    register_policy("mlp-reg", f"{policy}.mlp:RegularisedMLP", summary="mlp, standardised and shrunk (ours)")
+    register_policy(
+        "transformer", f"{policy}.transformer:Transformer", summary="ablation: conditioned on reward, on all episodes"
+    )
     register_policy("direct", f"{policy}.cvae:Direct", summary="ablation: the VAE estimates the grasp itself")
 
 

@@ -21,6 +21,8 @@ Array = NDArray[np.float64]
 
 MAX_POLICY_BYTES: Final = 256 * 1024 * 1024
 FORMAT: Final = 1
+MAX_UNITS: Final = 8192
+"""Largest layer and input of a policy: what a file may ask for is bounded."""
 
 
 class PolicyFitter(ABC):
@@ -84,6 +86,14 @@ class ConstantPolicy(Policy):
         if state.get("kind") != "constant":
             raise ValueError(f"policy state: expected kind 'constant', got {state.get('kind')!r}")
         return cls(str(state["name"]), z)
+
+
+def check_size(name: str, value: object, low: int = 1) -> int:
+    """Returns ``value`` if it is a possible number of units, otherwise raises ValueError that names it."""
+    size = check_count(name, value, low)
+    if size > MAX_UNITS:
+        raise ValueError(f"{name}: expected at most {MAX_UNITS}, got {size}")
+    return size
 
 
 def check_array(state: Mapping[str, Any], key: str, shape: tuple[int, ...]) -> NDArray[Any]:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from deft_agents.agent import Policy
 from deft_agents.history import History
 from deft_agents.policies import network
-from deft_agents.policies.base import ConstantPolicy, PolicyFitter, check_batch
+from deft_agents.policies.base import ConstantPolicy, PolicyFitter, check_batch, check_size
 from deft_agents.policies.scaling import Scaling
 from deft_agents.search.base import Search, check_count, check_positive
 from deft_env import grasp, paper
@@ -29,7 +29,6 @@ Array = NDArray[np.float64]
 
 _CENTRE: Final = 0.5 * (grasp.LOW + grasp.HIGH)
 """Grasps are decoded in units of sigma around the middle of what a rig accepts."""
-MAX_UNITS: Final = 8192
 
 
 def _decoder_shapes(latent: int, width: int, inputs: int) -> dict[str, tuple[int, ...]]:
@@ -85,10 +84,8 @@ class DecoderPolicy(Policy):
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> DecoderPolicy:
         """Rebuilds what ``state_dict`` gave; raises ValueError if it is something else."""
-        sizes = [state.get(key) for key in ("latent", "width", "features")]
-        if any(isinstance(s, bool) or not isinstance(s, int) or not 0 <= s <= MAX_UNITS for s in sizes):
-            raise ValueError(f"policy state: latent, width, features: expected sizes up to {MAX_UNITS}, got {sizes}")
-        latent, width, features = (int(str(s)) for s in sizes)
+        latent, width = check_size("latent", state.get("latent")), check_size("width", state.get("width"))
+        features = check_size("features", state.get("features"), 0)
         weights = network.check_weights(state, _decoder_shapes(latent, width, features + grasp.DIM))
         scaling = Scaling.from_state(state, features + grasp.DIM)
         return cls(str(state["name"]), str(state["kind"]), weights, str(state.get("encoder", "")), latent, scaling)
@@ -122,9 +119,7 @@ class CVAE(PolicyFitter):
         """
         super().__init__(seed=seed)
         self.elites = check_count("elites", elites)
-        self.latent, self.width = check_count("latent", latent), check_count("width", width)
-        if self.latent > MAX_UNITS or self.width > MAX_UNITS:
-            raise ValueError(f"latent, width: expected at most {MAX_UNITS}, got {latent} and {width}")
+        self.latent, self.width = check_size("latent", latent), check_size("width", width)
         self.beta = check_positive("beta", beta, zero=True)
         self.steps = check_count("steps", steps, 0)
 
