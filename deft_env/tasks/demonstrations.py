@@ -38,7 +38,19 @@ def pull() -> Array:
     return eased_steps(np.array([-0.09, 0, 0, 0, 0, 0]), 0, 34)
 
 
-PATHS: Final[dict[str, Callable[[], Array]]] = {"PickCup": lift, "PickSpoon": lift, "OpenDrawer": pull}
+def pour() -> Array:
+    """Up by 10 cm, then 135 degrees about the forearm (20 degrees below the heading), as a right hand pours."""
+    forearm = np.array([np.cos(np.deg2rad(20.0)), 0.0, -np.sin(np.deg2rad(20.0))])
+    up = eased_steps(np.array([0, 0, 0.10, 0, 0, 0]), 0, 18)
+    return up + eased_steps(np.concatenate([np.zeros(3), -np.deg2rad(135.0) * forearm]), 8, 39)
+
+
+PATHS: Final[dict[str, Callable[[], Array]]] = {
+    "PickCup": lift,
+    "PickSpoon": lift,
+    "OpenDrawer": pull,
+    "PourCup": pour,
+}
 """Task -> its scripted displacements, in the frame of the grasp's heading."""
 
 
