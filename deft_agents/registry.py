@@ -171,6 +171,20 @@ def _register_built_ins() -> None:
     search = "deft_agents.search"
     register_search("cem", f"{search}.cem:CEM", summary="the paper's Algorithm 1: a Gaussian refitted to the 10 best")
     register_search("cem-logrank", f"{search}.cem:LogRankCEM", summary="cem with log-rank weights and a higher floor")
+    register_search(
+        "cem-vae",
+        f"{search}.cem_vae:VAESearch",
+        summary="the thesis version: after warm-up the VAE proposes",
+        slow=True,
+    )
+    register_search("cma", f"{search}.pycma:PyCMA", summary="CMA-ES, full covariance (pycma)")
+    register_search("cma-mirrored", f"{search}.pycma:MirroredCMA", summary="CMA-ES, diagonal, mirrored draws (pycma)")
+    register_search("sep-cma", f"{search}.cmaes_family:SepCMA", summary="separable CMA-ES (cmaes)")
+    register_search(
+        "ws-cma",
+        f"{search}.cmaes_family:WarmStartCMA",
+        summary="CMA-ES warm-started from prior or foreign episodes",
+    )
     register_search("gp", f"{search}.gp:GP", summary="our own: a Gaussian process with the structure of a grasp")
     register_search("random", f"{search}.simple:RandomSearch", summary="draws from the initial distribution")
     register_search("sobol", f"{search}.simple:SobolSearch", summary="the same, evenly spread (scrambled Sobol)")
