@@ -122,7 +122,9 @@ class XArmBox:
             raise ValueError("time_scale, dt_s, servo_period_s and report_period_s must be positive")
         self.host, self.control_port = host or "", control_port
         self.plan = FaultPlan(faults)
-        self.controller = Controller(world or KinematicWorld(), self.plan, dt_s=dt_s, firmware=firmware)
+        self.controller = Controller(
+            world or KinematicWorld(), self.plan, dt_s=dt_s, firmware=firmware, lockstep=math.isinf(time_scale)
+        )
         self._scale, self._dt = time_scale, dt_s
         self._servo_steps = max(1, round(servo_period_s / dt_s))
         self._period, self._on_change, self._free = report_period_s, report_on_change, free_running

@@ -41,9 +41,9 @@ class Controller:
         why: words on the last error, for tests and people; a real box has only the number.
     """
 
-    def __init__(self, world: ArmWorld, faults: FaultPlan, *, dt_s: float, firmware: str) -> None:
+    def __init__(self, world: ArmWorld, faults: FaultPlan, *, dt_s: float, firmware: str, lockstep: bool) -> None:
         """A box as after power-up: motors off, stopped (state 4)."""
-        self.world, self.faults, self.dt_s = world, faults, dt_s
+        self.world, self.faults, self.dt_s, self.lockstep = world, faults, dt_s, lockstep
         self.version = f"6,6,XI1304,AC1303,{firmware}"
         self.mode, self.error, self.warning = POSITION, 0, 0
         self.run: Literal["ready", "paused", "stopped", "needs_start"] = "stopped"
@@ -72,9 +72,9 @@ class Controller:
     @property
     def active(self) -> bool:
         """Whether the arm has somewhere to go."""
-        if self.run != "ready":
-            return False
-        return bool(self.queue) or float(np.abs(self.target - self.world.get_joints()).max()) > _AT_REST_RAD
+        if self.run != "ready" or self.queue or self.lockstep:  # in lockstep nothing happens between servo commands
+            return self.run == "ready" and bool(self.queue)
+        return float(np.abs(self.target - self.world.get_joints()).max()) > _AT_REST_RAD
 
     def status(self) -> int:
         """State byte of a reply."""

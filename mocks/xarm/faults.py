@@ -48,7 +48,12 @@ class Fault:
             raise ValueError(f"{self.kind}: give either step or command, got step={self.step}, command={self.command}")
         if self.step is not None and self.kind not in _ON_STEP:
             raise ValueError(f"{self.kind}: happens to a command; give command, not step={self.step}")
-        if min(self.step or 1, self.command or 1) < 1 or self.count < 0 or self.delay_s < 0:
+        if (
+            0 in (self.step, self.command)
+            or min(self.step or 1, self.command or 1) < 1
+            or self.count < 0
+            or self.delay_s < 0
+        ):
             raise ValueError(f"{self}: step and command count from 1, count and delay_s are not negative")
         if (self.kind in _CODED) != (self.code != 0):
             raise ValueError(f"{self.kind}: code belongs to kinds {_CODED} and only there, got {self.code}")

@@ -60,6 +60,13 @@ def release(arm: Guarded) -> None:
 
 
 @atexit.register
-def _close_all() -> None:
+def close_all() -> None:
+    """Closes every open arm; what goes wrong with one is raised after the others are closed."""
+    errors: list[Exception] = []
     for arm in tuple(_open):
-        arm.close()
+        try:
+            arm.close()
+        except Exception as error:
+            errors.append(error)
+    if errors:
+        raise ExceptionGroup("arms could not be closed", errors)

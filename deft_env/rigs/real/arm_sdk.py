@@ -68,13 +68,14 @@ def create_sdk(config: ArmConfig) -> ArmSdk:
     """An unconnected ``XArmAPI``; ImportError, which names the extra, where the SDK is not installed."""
     try:
         from xarm.core.config.x_config import XCONF
-        from xarm.core.utils.log import logger
+        from xarm.core.utils.log import logger, origin_logger
         from xarm.wrapper import XArmAPI
     except ImportError as error:
         raise ImportError("the xArm needs its vendor's SDK: pip install 'deft[hardware]'") from error
     except OSError as error:
         raise OSError(f"the xArm SDK writes its log under the home folder, which failed: {error}; set HOME") from error
-    logger.setLevel(logger.CRITICAL)  # every code comes back as an exception with words
+    for log in (logger, origin_logger):
+        log.setLevel(logger.CRITICAL)  # every code comes back as an exception with words
     if config.control_port != VENDOR_PORT:
         XCONF.SocketConf.TCP_CONTROL_PORT = config.control_port
     sdk: ArmSdk = XArmAPI(config.ip, is_radian=True, do_not_open=True, check_simulation_mode=False)
