@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from deft_agents.agent import Agent, Policy
 from deft_agents.policies.base import ConstantPolicy
 from deft_env import grasp
-from deft_env.episode import SPLITS, Context, EpisodeKey, jsonable
+from deft_env.episode import SPLITS, Context, EpisodeKey, Outcome, jsonable
 from deft_env.prior.prior import PriorFailureError
 from deft_experiments.errors import RigError
-from deft_experiments.lockstep import contexts
+from deft_experiments.lockstep import LARGEST_BATCH, contexts
 from deft_experiments.parts import Parts
 from deft_experiments.run import Run, outcome_payload
 from deft_experiments.store import Store
 
 PRIOR_ALONE: Final = "prior"
 """Name of the policy that leaves the prior as it is: the paper's affordance model only."""
-BATCH: Final = 64
-"""Evaluation episodes in one batch of the rig; no result depends on it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,33 +31,36 @@ class Candidate:
 
     Attributes:
         run: the run it came from; its seed names the scenes.
-        policy: what it does.
+        fit: makes the policy; called once, and only when an episode is missing (fitting takes time).
         label: its name in tables, such as ``"cvae"``.
         after: fine-tuning episodes that it was fitted to.
     """
 
     run: Run
-    policy: Policy
+    fit: Callable[[], Policy]
     label: str
     after: int
 
 
 def prior_alone(run: Run) -> Candidate:
     """The untouched prior of a run, as a policy."""
-    return Candidate(run, ConstantPolicy(PRIOR_ALONE, np.zeros(grasp.DIM)), PRIOR_ALONE, 0)
+    return Candidate(run, lambda: ConstantPolicy(PRIOR_ALONE, np.zeros(grasp.DIM)), PRIOR_ALONE, 0)
 
 
-def other_policy(agent: Agent, name: str, **options: object) -> Policy | None:
-    """Another policy fitted to the same episodes as ``agent``'s own; None if the agent keeps no history.
+def other_policy(agent: Agent, name: str) -> Policy:
+    """The policy ``name`` fitted to the same episodes as the agent's own.
 
     Raises:
         KeyError: for an unknown policy.
+        ValueError: if the agent keeps no history and is not asked for its own policy.
     """
     from deft_agents import SearchPolicyAgent, policies
 
+    if name == agent.name.partition("+")[2]:
+        return agent.freeze()
     if not isinstance(agent, SearchPolicyAgent):
-        return None
-    fitter = policies.load(name)(seed=agent.search.seed, **options)
+        raise ValueError(f"policy {name!r}: agent {agent.name!r} keeps no history to fit it to")
+    fitter = policies.load(name)(seed=agent.search.seed)
     fitter.name = name
     policy: Policy = fitter.fit(agent.history(), agent.search)
     return policy
@@ -88,25 +90,35 @@ def evaluate(
         for split in splits
         for k in range(trials)
     ]
+    policies: dict[int, Policy] = {}
     while True:
         missing = [(c, key) for c, key in jobs if c.run.evaluated.get((c.label, c.after, key.split, key.k), 0) != -1]
         if not missing:
             return
-        size = parts.rig.max_batch or BATCH
+        size = parts.rig.max_batch or LARGEST_BATCH
         for start in range(0, len(missing), size):
             batch = missing[start : start + size]
-            _play(batch, parts, store, every_event)
+            for candidate, _ in batch:
+                if id(candidate) not in policies:
+                    policies[id(candidate)] = candidate.fit()
+            _play(batch, policies, parts, store, every_event)
             if progress is not None:
                 progress(len(batch))
 
 
-def _play(batch: list[tuple[Candidate, EpisodeKey]], parts: Parts, store: Store, every_event: bool) -> None:
+def _play(
+    batch: list[tuple[Candidate, EpisodeKey]],
+    policies: Mapping[int, Policy],
+    parts: Parts,
+    store: Store,
+    every_event: bool,
+) -> None:
     frames = parts.rig.reset_batch([key for _, key in batch])
     try:
         seen = contexts(parts, frames)
     except PriorFailureError as error:
         raise RigError(f"evaluation episode {batch[error.index][1]}: {error}; mend the scene and resume") from error
-    residuals = _residuals(batch, seen)
+    residuals = _residuals(batch, policies, seen)
     started = time.perf_counter()
     wished = grasp.compose(np.array([c.prior for c in seen]), residuals)
     outcomes = parts.rig.execute_batch(wished, [parts.task.demonstration] * len(batch))
@@ -121,25 +133,26 @@ def _play(batch: list[tuple[Candidate, EpisodeKey]], parts: Parts, store: Store,
             _record(*row, seconds)
 
 
-def _residuals(batch: list[tuple[Candidate, EpisodeKey]], seen: list[Context]) -> np.ndarray:
+def _residuals(
+    batch: list[tuple[Candidate, EpisodeKey]], policies: Mapping[int, Policy], seen: list[Context]
+) -> NDArray[np.float64]:
     out = np.empty((len(batch), grasp.DIM))
     groups: dict[int, list[int]] = {}
     for i, (candidate, _) in enumerate(batch):
-        groups.setdefault(id(candidate.policy), []).append(i)
-    for rows in groups.values():
-        policy = batch[rows[0]][0].policy
-        out[rows] = policy([seen[i] for i in rows], [batch[i][1].generator("policy") for i in rows])
+        groups.setdefault(id(candidate), []).append(i)
+    for place, rows in groups.items():
+        out[rows] = policies[place]([seen[i] for i in rows], [batch[i][1].generator("policy") for i in rows])
     return out
 
 
 def _record(
-    job: tuple[Candidate, EpisodeKey], context: Context, residual: np.ndarray, outcome: object, seconds: float
+    job: tuple[Candidate, EpisodeKey], context: Context, residual: NDArray[np.float64], outcome: Outcome, seconds: float
 ) -> None:
     candidate, key = job
     payload = {
         "key": str(key),
         "residual": jsonable(residual),
         "prior": jsonable(context.prior),
-        **outcome_payload(outcome),  # type: ignore[arg-type]
+        **outcome_payload(outcome),
     }
     candidate.run.evaluation(candidate.label, candidate.after, key, payload, seconds)

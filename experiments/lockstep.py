@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deft_env import grasp, observation
-from deft_env.episode import Context, EpisodeKey, Outcome, Status
+from deft_env.episode import Context, EpisodeKey, Frame, Outcome, Status
 from deft_env.prior.prior import PriorFailureError
 from deft_env.rigs.rig import Frames
 from deft_experiments.errors import ReplayError
 from deft_experiments.parts import Parts
 from deft_experiments.run import Run, outcome_payload
 from deft_experiments.store import Store
+
+LARGEST_BATCH: Final = 64
+"""Episodes in one batch of a rig that sets no limit (memory); no result depends on it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +54,7 @@ class Inbox(Protocol):
 class Keeper(Protocol):
     """Keeps pictures of episodes (``deft_experiments.images``)."""
 
-    def keep(self, run: Run, k: int, before: Any, outcome: Outcome) -> None:
+    def keep(self, run: Run, k: int, before: Callable[[], Frame], outcome: Outcome) -> None:
         """Called when an episode was executed, before that is recorded."""
 
     def scored(self, run: Run) -> None:
@@ -129,7 +133,7 @@ class Lockstep:
                     self._before_ask(run)
                 if run.next_k is not None:
                     ready.append(run)
-            size = self.parts.rig.max_batch or max(len(ready), 1)
+            size = self.parts.rig.max_batch or LARGEST_BATCH
             for start in range(0, len(ready), size):
                 self._play(ready[start : start + size])
         return len(ready)
@@ -169,7 +173,7 @@ class Lockstep:
         outcomes, seconds = self._execute(wished)
         for i, (run, key, outcome) in enumerate(zip(runs, keys, outcomes, strict=True)):
             if self._keeper is not None:
-                self._keeper.keep(run, key.k, frames[i], outcome)
+                self._keeper.keep(run, key.k, functools.partial(frames.__getitem__, i), outcome)
             run.executed(key.k, outcome, seconds)
         if self._inbox is None:
             self._rate(runs, frames, outcomes)
@@ -203,13 +207,13 @@ class Lockstep:
         waiting = [(run, episode) for run in self.runs for episode in run.unscored]
         if not waiting or self._lag:
             return
-        size = self.parts.rig.max_batch or len(waiting)
+        size = self.parts.rig.max_batch or LARGEST_BATCH
         for start in range(0, len(waiting), size):
             part = waiting[start : start + size]
             runs = [run for run, _ in part]
             keys = [run.key(episode.k) for run, episode in part]
             if self.parts.rig.real:
-                kept = getattr(self._keeper, "frames", None)
+                kept = getattr(self._keeper, "frame", None)
                 frames, outcomes = stored_outcomes(part, keys, kept)
             else:
                 frames = self.parts.rig.reset_batch(keys)

@@ -83,20 +83,30 @@ def _known(registry: Registry, name: str) -> None:
     _named(functools.partial(registry.entry, name))
 
 
+def check_task(name: str) -> None:
+    """Raises UsageError for an unknown task; the message lists what there is."""
+    _known(registries.tasks, name)
+
+
+def check_agent(name: str, options: Mapping[str, Any], budget: int) -> None:
+    """Raises UsageError for an unknown agent, an option that it does not have, or an extra that is not installed."""
+    from deft_agents import make_agent
+
+    _named(lambda: make_agent(name, seed=0, budget=budget, **options))
+
+
 def check_names(config: RunConfig) -> None:
     """Looks every name of a configuration up, makes the agent, and imports nothing heavier than that.
 
     Raises:
         UsageError: for the first name or agent option that is wrong.
     """
-    from deft_agents import make_agent
-
-    _known(registries.tasks, config.task)
+    check_task(config.task)
     _known(registries.rigs, config.rig)
     _known(registries.priors, config.prior)
     _known(registries.rewards, config.reward)
     _known(registries.encoders, config.encoder)
-    _named(lambda: make_agent(config.agent, seed=config.seed, budget=config.episodes, **config.agent_options))
+    check_agent(config.agent, config.agent_options, config.episodes)
 
 
 def make_parts(config: RunConfig, weights: Mapping[str, Path] | None = None) -> Parts:

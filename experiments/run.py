@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import base64
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -105,20 +105,21 @@ class Run:
     def __init__(
         self,
         config: RunConfig,
-        agent: Agent,
+        make_agent: Callable[[], Agent],
         store: Store,
         *,
         reward_range: tuple[float, float] = (0.0, 1.0),
         higher_is_better: bool = True,
         provenance: Mapping[str, Any] | None = None,
     ) -> None:
-        """Opens the run in the store: a new one starts, one that is there is replayed through the fresh ``agent``.
+        """Opens the run in the store: a new one starts, one that is there is replayed through a fresh agent.
 
         Raises:
             ReplayError: if the agent asks something else than the log says.
         """
-        self.config, self.agent, self.id = config, agent, config.run_id
-        self.reward_range, self._sign = reward_range, 1.0 if higher_is_better else -1.0
+        self.config, self.agent, self.id = config, make_agent(), config.run_id
+        self._make_agent = make_agent
+        self.reward_range, self.sign = reward_range, 1.0 if higher_is_better else -1.0
         self.episodes: list[Episode] = []
         self.evaluated: dict[tuple[str, int, str, int], int] = {}
         """(policy, after, split, k) -> attempts of an evaluation episode so far; done ones are -1."""
@@ -151,13 +152,36 @@ class Run:
         """The key of training episode ``k``."""
         return EpisodeKey(self.config.task, "train", TRAIN, self.config.seed, k)
 
+    def agent_after(self, told: int) -> Agent:
+        """A fresh agent in the state it had when it had been told ``told`` episodes, from the log.
+
+        Raises:
+            ValueError: if the run has not been told that many.
+        """
+        agent, trials, count = self._make_agent(), dict[int, Trial](), 0
+        for event in self._store.events(self.id) if told else ():
+            if event.role != TRAIN:
+                continue
+            if event.kind == "asked":
+                context = logged_context(event)
+                first = trials.get(event.k)
+                trials[event.k] = dataclasses.replace(first, context=context) if first else agent.ask(context)
+            elif event.kind == "told":
+                agent.tell(trials[event.k], float(event.payload["reward"]), Status(event.payload["status"]))
+                count += 1
+            if count == told:
+                return agent
+        if count < told:
+            raise ValueError(f"told: run {self.id} has been told {count} episodes, fewer than {told}")
+        return agent
+
     # --- what happens, in the order of an episode --------------------------------------------------------------------
     def settle(self) -> None:
         """Tells the agent everything that is scored and not yet told: the next ask (or the end) is due."""
         for episode in self.episodes:
             if episode.counts and episode.rewards and episode.told is None:
                 status = str(episode.executed["status"]) if episode.executed else ""
-                self._emit("told", episode, {"reward": self._sign * episode.rewards[-1], "status": status})
+                self._emit("told", episode, {"reward": self.sign * episode.rewards[-1], "status": status})
 
     def ask(self, context: Context) -> Trial:
         """Asks the agent for episode ``next_k`` (or takes up its interrupted trial) and records it."""
@@ -298,9 +322,7 @@ class Run:
         if event.kind == "asked":
             if event.attempt > episode.attempt:
                 episode.again()
-            context = Context(
-                np.array(event.payload["prior"]), unpack(event.payload["features"]), event.payload["encoder"]
-            )
+            context = logged_context(event)
             if episode.trial is None:
                 episode.trial = self.agent.ask(context)
             else:
@@ -326,6 +348,12 @@ class Run:
                 f"episode {self.key(k)} was faulted or voided {MAX_ATTEMPTS} times (last: {why}); everything is "
                 "stored: mend the rig and resume"
             )
+
+
+def logged_context(event: Event) -> Context:
+    """What the agent saw when it was asked."""
+    payload = event.payload
+    return Context(np.array(payload["prior"]), unpack(payload["features"]), payload["encoder"])
 
 
 def same_context(a: Context, b: Context) -> bool:

@@ -13,6 +13,7 @@ TABLES: Final = """
 CREATE TABLE runs (
   run TEXT PRIMARY KEY,
   task TEXT NOT NULL, agent TEXT NOT NULL, prior TEXT NOT NULL, reward TEXT NOT NULL, rig TEXT NOT NULL,
+  encoder TEXT NOT NULL,
   seed INTEGER NOT NULL, episodes INTEGER NOT NULL,
   config TEXT NOT NULL,
   provenance TEXT NOT NULL
@@ -42,7 +43,8 @@ CREATE INDEX by_episode ON events (run, role, policy, after, split, k, attempt, 
 
 # An episode's row is its last executed attempt; rewards are the newest scored event's and the one the agent was told.
 _EPISODE_ROWS: Final = """
-  SELECT x.run, r.task, r.agent, r.prior, r.reward AS reward_name, r.rig, r.seed, x.role, x.policy, x.after, x.split,
+  SELECT x.run, r.task, r.agent, r.prior, r.reward AS reward_name, r.rig, r.encoder, r.seed,
+    x.role, x.policy, x.after, x.split,
     x.k, x.attempt,
     coalesce(json_extract(a.payload, '$.residual'), json_extract(x.payload, '$.residual')) AS residual,
     coalesce(json_extract(a.payload, '$.prior'), json_extract(x.payload, '$.prior')) AS prior_grasp,
@@ -77,7 +79,7 @@ VIEWS: Final = (
     f"CREATE VIEW evaluation_episodes AS {_EPISODE_ROWS.format(role='eval')};\n"
     """
 CREATE VIEW evaluations AS
-  SELECT run, task, agent, prior, reward_name, rig, seed, policy, after, split, count(*) AS trials,
+  SELECT run, task, agent, prior, reward_name, rig, encoder, seed, policy, after, split, count(*) AS trials,
     sum(success) AS successes, avg(success) AS success_rate, avg(score) AS mean_score
   FROM evaluation_episodes
   WHERE status IN ('completed', 'failed') AND NOT voided

@@ -23,7 +23,8 @@ from deft_experiments import errors, schema
 
 FILE_NAME: Final = "store.sqlite"
 BUSY_TIMEOUT_S: Final = 5.0
-_COLUMNS: Final = "run, seq, kind, role, policy, after, split, k, attempt, payload, seconds, at"
+_FIELDS: Final = ("run", "seq", "kind", "role", "policy", "after", "split", "k", "attempt", "payload", "seconds", "at")
+_COLUMNS: Final = ", ".join(_FIELDS)
 _READ_ONLY: Final = {errno.EACCES, errno.EROFS, errno.EPERM}
 
 
@@ -227,10 +228,13 @@ class Store:
             StoreError: if the run is there with another configuration.
         """
         stored = dict(config)
-        row = (run, *(stored[name] for name in ("task", "agent", "prior", "reward", "rig", "seed", "episodes")))
+        row = (
+            run,
+            *(stored[name] for name in ("task", "agent", "prior", "reward", "rig", "encoder", "seed", "episodes")),
+        )
         with self._guard() as db:
             db.execute(
-                "INSERT OR IGNORE INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT OR IGNORE INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (*row, _dump(stored), _dump(provenance)),
             )
 
@@ -249,8 +253,12 @@ class Store:
                 ),
             )
 
-    def merge(self, other: str | Path) -> int:
+    def merge(self, other: str | Path, runs: Iterable[str] | None = None) -> int:
         """Takes over the runs and events of another store that are not here yet; doing it again changes nothing.
+
+        Args:
+            other: the other store.
+            runs: ids of the runs to take over; by default all.
 
         Returns:
             The number of new events.
@@ -259,27 +267,29 @@ class Store:
             MergeConflictError: if both hold different events in one place; nothing is taken over then.
         """
         with Store(other, "r") as shard, self._guard() as db:
+            wanted = json.dumps(shard.runs() if runs is None else list(runs))
+            only = "s.run IN (SELECT value FROM json_each(?))"
             db.execute("ATTACH DATABASE ? AS shard", (str(shard.path.absolute()),))
             try:
                 with self.transaction():
+                    differ = " OR ".join(f"m.{c} != s.{c}" for c in _FIELDS[2:10])
                     clash = db.execute(
                         "SELECT s.run, s.seq FROM shard.events s JOIN main.events m ON m.run = s.run AND m.seq = s.seq"
-                        " WHERE m.kind != s.kind OR m.k != s.k OR m.attempt != s.attempt OR m.policy != s.policy"
-                        " OR m.split != s.split OR m.after != s.after OR m.role != s.role OR m.payload != s.payload"
-                        " LIMIT 1"
+                        f" WHERE {only} AND ({differ}) LIMIT 1",
+                        (wanted,),
                     ).fetchone()
                     if clash:
                         raise errors.MergeConflictError(
                             f"{shard.path} and {self.path} hold different events of run {clash[0]} at place {clash[1]};"
                             " they come from different code or machines: keep them apart"
                         )
-                    before = db.execute("SELECT count(*) FROM main.events").fetchone()[0]
-                    db.execute("INSERT OR IGNORE INTO main.runs SELECT * FROM shard.runs")
-                    db.execute(
-                        f"INSERT INTO main.events ({_COLUMNS}) SELECT {_COLUMNS} FROM shard.events s WHERE NOT EXISTS"
-                        " (SELECT 1 FROM main.events m WHERE m.run = s.run AND m.seq = s.seq) ORDER BY run, seq"
+                    db.execute(f"INSERT OR IGNORE INTO main.runs SELECT * FROM shard.runs s WHERE {only}", (wanted,))
+                    new = db.execute(
+                        f"INSERT INTO main.events ({_COLUMNS}) SELECT {_COLUMNS} FROM shard.events s WHERE {only}"
+                        " AND NOT EXISTS (SELECT 1 FROM main.events m WHERE m.run = s.run AND m.seq = s.seq)",
+                        (wanted,),
                     )
-                    return int(db.execute("SELECT count(*) FROM main.events").fetchone()[0] - before)
+                    return int(new.rowcount)
             finally:
                 db.execute("DETACH DATABASE shard")
 
@@ -305,7 +315,7 @@ class Store:
         """The log of a run, in order."""
         with self._guard() as db:
             rows = db.execute(f"SELECT {_COLUMNS} FROM events WHERE run = ? ORDER BY seq", (run,)).fetchall()
-        return [Event(*row[:9], json.loads(row[9]), row[10], row[11]) for row in rows]
+        return [Event(**{**dict(zip(_FIELDS, row, strict=True)), "payload": json.loads(row[9])}) for row in rows]
 
     def rows(self, query: str, values: Iterable[Any] = ()) -> list[dict[str, Any]]:
         """Rows of a query over the views ``episodes``, ``evaluation_episodes`` and ``evaluations``, as mappings."""

@@ -1,0 +1,95 @@
+"""The ``deft`` command: picks the sub-command and imports only that one."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+COMMANDS: Final = {
+    "list": ("deft_experiments.commands.list_parts", "tasks, agents, rewards, priors, rigs: what is installed"),
+    "doctor": ("deft_experiments.commands.doctor", "what works on this machine, and what mends each gap"),
+    "tune": ("deft_experiments.commands.tune", "one fine-tuning run (Algorithm 1) and its evaluation"),
+    "bench": ("deft_experiments.commands.bench", "agents x tasks x seeds, in lockstep batches"),
+    "report": ("deft_experiments.commands.report", "one self-contained HTML page from a folder of runs"),
+}
+"""Sub-command -> module with a dataclass ``Args`` and a function ``run(Args) -> exit code``, and one line of help."""
+
+EXIT_OK: Final = 0
+EXIT_ERROR: Final = 1
+EXIT_USAGE: Final = 2
+EXIT_INTERRUPTED: Final = 130
+
+
+def _help() -> str:
+    lines = [
+        "usage: deft COMMAND [OPTIONS]",
+        "",
+        "DEFT: dexterous fine-tuning of a grasp prior in 30 episodes.",
+        "",
+        "commands (deft COMMAND --help says more):",
+        *(f"  {name:<8} {summary}" for name, (_, summary) in COMMANDS.items()),
+        "",
+        "exit codes: 0 done; 1 something failed; 2 bad arguments; 130 interrupted, resumable.",
+    ]
+    return "\n".join(lines)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs a sub-command and returns its exit code.
+
+    Errors that a user can mend are printed as one message; anything else is a bug and keeps its traceback.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(_help())
+        return EXIT_OK
+    if words[0] in ("--version", "-V"):
+        from importlib.metadata import version
+
+        print(f"deft {version('deft')}")
+        return EXIT_OK
+    if words[0] not in COMMANDS:
+        import difflib
+
+        near = difflib.get_close_matches(words[0], COMMANDS, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        print(f"deft: unknown command {words[0]!r}; there are: {', '.join(COMMANDS)}.{hint}", file=sys.stderr)
+        return EXIT_USAGE
+    return _run(words[0], words[1:])
+
+
+def _run(name: str, words: Sequence[str]) -> int:
+    from deft_experiments.errors import DeftError
+    from deft_experiments.parts import single_thread
+
+    single_thread()
+    module = importlib.import_module(COMMANDS[name][0])
+    import tyro
+
+    try:
+        args = tyro.cli(module.Args, prog=f"deft {name}", args=list(words))
+        return int(module.run(args))
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else EXIT_USAGE
+    except DeftError as error:
+        print(f"deft {name}: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print(f"deft {name}: interrupted", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output went away (`deft list | head`): not an error, but Python would complain at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_OK
+
+
+def entry() -> None:
+    """For ``python -m deft_experiments.cli``."""
+    sys.exit(main())
+
+
+if __name__ == "__main__":
+    entry()

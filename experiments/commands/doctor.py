@@ -1,0 +1,202 @@
+"""``deft doctor``: what works on this machine, and the one command that mends each gap."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+import tyro
+
+Verdict = Literal["ok", "missing", "broken"]
+DEBIAN_GL: Final = "libegl1 libegl-mesa0 libgl1 libgl1-mesa-dri libosmesa6"
+GL_FIX: Final = f"sudo apt-get install -y {DEBIAN_GL}"
+CONSOLE_PORT: Final = 8000
+_RENDER: Final = """
+import os, sys
+os.environ["MUJOCO_GL"] = sys.argv[1]
+import mujoco
+model = mujoco.MjModel.from_xml_string("<mujoco><worldbody><light/><geom size='.1'/></worldbody></mujoco>")
+data = mujoco.MjData(model)
+mujoco.mj_forward(model, data)
+with mujoco.Renderer(model, 32, 32) as renderer:
+    renderer.update_scene(data)
+    assert renderer.render().any()
+"""
+
+
+@dataclass(frozen=True)
+class Args:
+    """Checks rendering, packages, weights, SDKs, GPU and ports; says what mends each gap.
+
+    Attributes:
+        json: print JSON.
+        gl: check rendering alone, one line, exit code 1 if it does not work.
+    """
+
+    json: bool = False
+    gl: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the doctor.
+
+    Attributes:
+        name: what was looked at.
+        verdict: ok, missing (optional) or broken (needed).
+        detail: what was found.
+        fix: the one command that mends it; empty when ok.
+    """
+
+    name: str
+    verdict: Verdict
+    detail: str
+    fix: str = ""
+
+
+def gl() -> Finding:
+    """Draws one picture in a child process (a crash of a driver must not take us along)."""
+    tried = []
+    wanted = os.environ.get("MUJOCO_GL", "")
+    for backend in [wanted] if wanted in ("egl", "osmesa", "glfw") else ["egl", "osmesa"]:
+        try:
+            done = subprocess.run(
+                [sys.executable, "-c", _RENDER, backend], capture_output=True, text=True, timeout=120, check=False
+            )
+        except subprocess.TimeoutExpired:
+            tried.append(f"{backend}: no answer in 120 s")
+            continue
+        if done.returncode == 0:
+            return Finding("rendering (GL)", "ok", f"MUJOCO_GL={backend} draws")
+        lines = done.stderr.strip().splitlines()
+        tried.append(f"{backend}: {lines[-1] if lines else f'exit code {done.returncode}'}")
+    return Finding("rendering (GL)", "broken", "; ".join(tried), GL_FIX)
+
+
+def _python() -> Finding:
+    version = ".".join(map(str, sys.version_info[:3]))
+    return Finding("Python", "ok", version)
+
+
+def _module(name: str, module: str, extra: str) -> Callable[[], Finding]:
+    def look() -> Finding:
+        if importlib.util.find_spec(module) is not None:
+            return Finding(name, "ok", f"{module} is installed")
+        return Finding(name, "missing", f"{module} is not installed", f"pip install -c constraints.txt -e '.[{extra}]'")
+
+    return look
+
+
+def _research(name: str) -> Callable[[], Finding]:
+    def look() -> Finding:
+        if importlib.util.find_spec(name) is not None:
+            return Finding(name, "ok", "installed")
+        return Finding(name, "missing", "optional reference implementation", "pip install --group research")
+
+    return look
+
+
+def _gpu() -> Finding:
+    try:
+        done = subprocess.run(
+            ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader"],
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return Finding("GPU", "missing", "no NVIDIA driver; everything runs on the CPU", "")
+    if done.returncode != 0:
+        return Finding("GPU", "missing", "nvidia-smi finds no GPU; everything runs on the CPU", "")
+    return Finding("GPU", "ok", done.stdout.strip().splitlines()[0])
+
+
+def _port() -> Finding:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", CONSOLE_PORT))
+        except OSError:
+            return Finding("port", "missing", f"{CONSOLE_PORT} is taken; the console needs another: --port")
+    return Finding("port", "ok", f"{CONSOLE_PORT} is free for the console")
+
+
+def _serial() -> Finding:
+    ports = sorted(str(p) for p in Path("/dev").glob("ttyUSB*")) + sorted(str(p) for p in Path("/dev").glob("ttyACM*"))
+    if not ports:
+        return Finding("hand (serial)", "missing", "no USB serial adapter is plugged in", "")
+    closed = [p for p in ports if not os.access(p, os.R_OK | os.W_OK)]
+    if closed:
+        return Finding("hand (serial)", "broken", f"no access to {closed[0]}", "sudo usermod -aG dialout $USER")
+    return Finding("hand (serial)", "ok", ", ".join(ports))
+
+
+def _disk() -> Finding:
+    import shutil
+
+    free_gb = shutil.disk_usage(Path.cwd()).free / 1e9
+    if free_gb < 1.0:
+        return Finding("disk", "broken", f"{free_gb:.2f} GB free here", "free some space")
+    return Finding("disk", "ok", f"{free_gb:.0f} GB free here")
+
+
+def checks() -> list[Callable[[], Finding]]:
+    """Everything that is looked at, in order."""
+    return [
+        _python,
+        gl,
+        _module("physics", "mujoco", ""),
+        _module("networks", "torch", ""),
+        _disk,
+        _gpu,
+        _module("Nevergrad searches", "nevergrad", "nevergrad"),
+        _module("Stable-Baselines3", "stable_baselines3", "sb3"),
+        _module("BoTorch searches", "botorch", "bo"),
+        _module("segmentation", "segment_anything", "vision"),
+        _module("CLIP", "open_clip", "vision"),
+        _module("xArm SDK", "xarm", "hardware"),
+        _module("hand SDK", "dynamixel_sdk", "hardware"),
+        _module("RealSense SDK", "pyrealsense2", "hardware"),
+        _serial,
+        _module("operator's console", "fastapi", "console"),
+        _port,
+        _module("cluster", "ray", "cluster"),
+        _module("Parquet export", "pyarrow", "export"),
+        _research("r3m"),
+        _research("manotorch"),
+    ]
+
+
+def run(args: Args) -> int:
+    """Prints the findings; exit code 1 if something that is needed is broken."""
+    findings = [gl()] if args.gl else [check() for check in checks()]
+    broken = any(f.verdict == "broken" for f in findings)
+    if args.json:
+        print(json.dumps([asdict(f) for f in findings], indent=1))
+    elif args.gl:
+        f = findings[0]
+        print(
+            f"{f.name}: {f.detail}"
+            if f.verdict == "ok"
+            else f"{f.name} does not work ({f.detail}); mend it with: {f.fix}"
+        )
+    else:
+        from rich.console import Console
+        from rich.table import Table
+
+        table = Table(box=None, pad_edge=False)
+        for column in ("", "what", "found", "mend with"):
+            table.add_column(column, overflow="fold")
+        marks = {"ok": "[green]ok[/]", "missing": "[yellow]–[/]", "broken": "[red]broken[/]"}
+        for f in findings:
+            table.add_row(marks[f.verdict], f.name, f.detail.replace("[", "\\["), f.fix.replace("[", "\\["))
+        Console().print(table)
+    return 1 if broken else 0

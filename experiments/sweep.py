@@ -1,0 +1,236 @@
+"""Sweeps: agents x tasks x seeds in lockstep batches, in one process or in spawned workers with a shard each.
+
+A worker that dies is started again and goes on from its shard; shards are merged by unique keys, so that nothing is
+lost and nothing doubled. Agents that share a search share its episodes: the policies are fitted to the same ones.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import multiprocessing
+import queue
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any, Final
+
+from deft_agents import Policy, split_name
+from deft_env.episode import SPLITS
+from deft_experiments import provenance
+from deft_experiments.config import RunConfig
+from deft_experiments.errors import RigError
+from deft_experiments.evaluate import Candidate, evaluate, other_policy, prior_alone
+from deft_experiments.lockstep import Lockstep
+from deft_experiments.parts import Parts, make_parts, single_thread
+from deft_experiments.run import Run
+from deft_experiments.store import Store
+
+RUNS: Final = Path("runs")
+SHARDS: Final = "shards"
+MAX_RESTARTS: Final = 5
+"""Deaths of one worker before the sweep stops (our choice); it resumes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One run of a sweep and what is evaluated of it.
+
+    Attributes:
+        config: the run; its agent names the search and the first policy.
+        policies: every policy that is fitted to its episodes.
+        prior: whether the untouched prior is evaluated with this run (once a task, prior and seed).
+    """
+
+    config: RunConfig
+    policies: tuple[str, ...]
+    prior: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A whole sweep.
+
+    Attributes:
+        jobs: the runs.
+        trials: evaluation episodes a split; 0 for no evaluation.
+        at: fine-tuning episodes after which policies are distilled and evaluated.
+        weights: name -> path.
+    """
+
+    jobs: tuple[Job, ...]
+    trials: int
+    at: tuple[int, ...]
+    weights: Mapping[str, Path] = field(default_factory=dict)
+
+    @property
+    def training_episodes(self) -> int:
+        """Fine-tuning episodes of all runs."""
+        return sum(job.config.episodes for job in self.jobs)
+
+    @property
+    def evaluation_episodes(self) -> int:
+        """Evaluation episodes of all runs."""
+        return self.trials * len(SPLITS) * sum(len(j.policies) * len(self.at) + j.prior for j in self.jobs)
+
+    def part(self, jobs: Sequence[Job]) -> Plan:
+        """The same plan for some of the jobs."""
+        return Plan(tuple(jobs), self.trials, self.at, self.weights)
+
+
+def new_folder(name: str = "bench") -> Path:
+    """A folder that does not exist yet: ``runs/<time>-<name>``."""
+    base = RUNS / f"{time.strftime('%Y%m%d-%H%M%S')}-{name}"
+    folder, n = base, 2
+    while folder.exists():
+        folder, n = base.with_name(f"{base.name}-{n}"), n + 1
+    return folder
+
+
+def jobs(base: RunConfig, agents: Sequence[str], tasks: Sequence[str], seeds: int) -> list[Job]:
+    """The runs of agents x tasks x seeds: one for each search, shared by the agents that have it."""
+    policies: dict[str, list[str]] = {}
+    for agent in agents:
+        search, policy = split_name(agent)
+        if policy not in policies.setdefault(search, []):
+            policies[search].append(policy)
+    out = []
+    for task in tasks:
+        for seed in range(seeds):
+            for i, (search, names) in enumerate(policies.items()):
+                config = dataclasses.replace(base, task=task, seed=seed, agent=f"{search}+{names[0]}")
+                out.append(Job(config, tuple(names), prior=i == 0))
+    return out
+
+
+def work(plan: Plan, store: Store, progress: Callable[[int], None]) -> None:
+    """Does (or goes on with) a plan in this process, task by task."""
+    where = provenance.collect()
+    for task in dict.fromkeys(job.config.task for job in plan.jobs):
+        mine = [job for job in plan.jobs if job.config.task == task]
+        with make_parts(mine[0].config, plan.weights) as parts:
+            runs = [_open(job.config, parts, store, where) for job in mine]
+            progress(sum(e.counts for run in runs for e in run.episodes))
+            Lockstep(runs, parts, store, every_event=parts.rig.real).run_to_end(progress)
+            if not plan.trials:
+                continue
+            done = sum(k < plan.trials and n == -1 for run in runs for (_, _, _, k), n in run.evaluated.items())
+            progress(done)
+            # One run after the other: what a policy holds in memory lives no longer than its evaluation.
+            for run, job in zip(runs, mine, strict=True):
+                todo = candidates(run, job, plan.at)
+                evaluate(todo, parts, store, trials=plan.trials, progress=progress)
+
+
+def _open(config: RunConfig, parts: Parts, store: Store, where: Mapping[str, Any]) -> Run:
+    return Run(
+        config,
+        functools.partial(parts.agent, config),
+        store,
+        reward_range=parts.reward.range,
+        higher_is_better=parts.reward.higher_is_better,
+        provenance={**where, "stand_ins": list(parts.stand_ins), "demonstration": parts.task.demonstration.hash},
+    )
+
+
+def candidates(run: Run, job: Job, at: Sequence[int]) -> list[Candidate]:
+    """What is evaluated of a run: the prior alone, then every policy after every number of episodes."""
+    out = [prior_alone(run)] if job.prior else []
+
+    def fit(policy: str, after: int) -> Policy:
+        agent = run.agent if after == run.config.episodes else run.agent_after(after)
+        return other_policy(agent, policy)
+
+    for after in at:
+        out += [Candidate(run, functools.partial(fit, policy, after), policy, after) for policy in job.policies]
+    return out
+
+
+# --- workers ----------------------------------------------------------------------------------------------------------
+def _worker(plan: Plan, shard: Path, progress: Any) -> None:
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle; it ends its workers
+    single_thread()
+    with Store(shard, "w", durable=False) as store:
+        work(plan, store, progress.put)
+
+
+def run_sweep(plan: Plan, folder: Path, workers: int, progress: Callable[[int], None]) -> None:
+    """Does (or goes on with) a plan; the rows end up in the store of ``folder``, whatever the number of workers.
+
+    Args:
+        plan: the sweep.
+        folder: where the store and the shards lie.
+        workers: spawned processes; 1 works in this one.
+        progress: called with numbers of episodes as they are done.
+
+    Raises:
+        RigError: if a worker dies again and again.
+    """
+    shards = folder / SHARDS
+    with Store(folder, "w", durable=False) as store:
+        for shard in sorted(shards.glob("*.sqlite")):  # an interrupted sweep's
+            store.merge(shard)
+            _remove(shard)
+        if workers == 1:
+            work(plan, store, progress)
+            return
+        parts = [plan.part(plan.jobs[i::workers]) for i in range(min(workers, len(plan.jobs)))]
+        paths = [shards / f"{i:03d}.sqlite" for i in range(len(parts))]
+        for part, path in zip(parts, paths, strict=True):
+            with Store(path, "w", durable=False) as shard_store:
+                shard_store.merge(store.path, [job.config.run_id for job in part.jobs])
+        try:
+            _supervise(parts, paths, progress)
+        finally:
+            for path in paths:
+                store.merge(path)
+        for path in paths:
+            _remove(path)
+        shards.rmdir()
+
+
+def _supervise(parts: Sequence[Plan], paths: Sequence[Path], progress: Callable[[int], None]) -> None:
+    context = multiprocessing.get_context("spawn")  # fork after a GL context hangs
+    news: Any = context.Queue()
+    deaths = [0] * len(parts)
+
+    def start(i: int) -> BaseProcess:
+        process = context.Process(target=_worker, args=(parts[i], paths[i], news), name=f"deft-worker-{i}")
+        process.start()
+        return process
+
+    alive = {i: start(i) for i in range(len(parts))}
+    try:
+        while alive:
+            with contextlib.suppress(queue.Empty):
+                progress(news.get(timeout=0.2))
+            for i, process in list(alive.items()):
+                if process.is_alive():
+                    continue
+                del alive[i]
+                if process.exitcode == 0:
+                    continue
+                deaths[i] += 1
+                if deaths[i] > MAX_RESTARTS:
+                    raise RigError(
+                        f"worker {i} died {deaths[i]} times (exit code {process.exitcode}); what it did is stored: "
+                        "see its message above, then resume"
+                    )
+                alive[i] = start(i)
+        while not news.empty():
+            progress(news.get())
+    finally:
+        for process in alive.values():
+            process.terminate()
+        for process in alive.values():
+            process.join()
+
+
+def _remove(store: Path) -> None:
+    for path in store.parent.glob(f"{store.name}*"):
+        path.unlink()
