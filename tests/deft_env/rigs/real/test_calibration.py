@@ -1,0 +1,311 @@
+"""Hand-eye calibration on rendered boards, the recording of the motor map, and joint angles from markers."""
+
+import json
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+cv2 = pytest.importorskip("cv2", reason="needs the extra 'hardware' (opencv-python-headless)")
+
+from deft_env import grasp
+from deft_env.episode import Frame, generator
+from deft_env.rigs.real.calibration import (
+    CalibrationError,
+    CameraCalibration,
+    View,
+    collect_views,
+    fit_motor_map,
+    motor_targets,
+    picture,
+    record_motor_pairs,
+    solve_camera,
+)
+from deft_env.rigs.real.fiducial import Board, board_pose, invert, project, transform
+from deft_env.rigs.real.joint_markers import LINKS, MarkerConfig, MarkerObserver, joint_angles
+from deft_env.rigs.real.motor_map import MotorMap
+
+pytestmark = pytest.mark.skipif(
+    not hasattr(cv2, "calibrateHandEye"), reason="needs OpenCV 4 (opencv-python-headless>=4.10,<5)"
+)
+
+K = np.array([[612.0, 0, 322.0], [0, 614.0, 238.0], [0, 0, 1]])
+BOARD = Board()
+T_BASE_CAM = transform(Rotation.from_euler("xyz", [np.pi - 0.3, 0.1, -1.5]).as_matrix(), np.array([0.5, 0.1, 0.8]))
+T_HAND_BOARD = transform(Rotation.from_euler("xyz", [0.2, -0.4, 2.0]).as_matrix(), np.array([0.03, -0.05, 0.02]))
+
+
+def paste(canvas: np.ndarray, tile: np.ndarray, size_m: tuple[float, float], T_cam: np.ndarray) -> np.ndarray:
+    """Draws a flat picture whose upper left corner is the origin of ``T_cam``, x right, y down, on a 2x canvas."""
+    scale = np.diag([size_m[0] / tile.shape[1], size_m[1] / tile.shape[0], 1.0])
+    centre = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1.0]])
+    double = np.array([[2, 0, 0.5], [0, 2, 0.5], [0, 0, 1.0]])
+    H = double @ K @ T_cam[:3, [0, 1, 3]] @ scale @ centre
+    size = (canvas.shape[1], canvas.shape[0])
+    return np.where(
+        cv2.warpPerspective(np.ones_like(tile), H, size) > 0,
+        cv2.warpPerspective(tile, H, size, flags=cv2.INTER_LINEAR),
+        canvas,
+    )
+
+
+def shoot(draw) -> Frame:
+    canvas = draw(np.full((960, 1280), 160, np.uint8))
+    grey = cv2.resize(canvas, (640, 480), interpolation=cv2.INTER_AREA)
+    return Frame(np.repeat(grey[:, :, None], 3, axis=2), np.full((480, 640), 0.5, np.float32), K, T_BASE_CAM)
+
+
+def hand_poses(n: int, turn_rad: float = 0.5, seed: int = 0) -> list[np.ndarray]:
+    random = generator("test", "hand eye", seed)
+    out = []
+    for _ in range(n):
+        R = Rotation.from_rotvec(random.uniform(-turn_rad, turn_rad, 3)).as_matrix()
+        T_cam_board = transform(R, np.append(random.uniform(-0.08, 0.02, 2), random.uniform(0.3, 0.5)))
+        out.append(T_BASE_CAM @ T_cam_board @ invert(T_HAND_BOARD))
+    return out
+
+
+def exact_views(poses: list[np.ndarray], noise_px: float = 0.0) -> list[View]:
+    points = np.array([[x, y, 0.0] for y in (0.02, 0.04, 0.06) for x in (0.02, 0.04, 0.06, 0.08)])
+    random = generator("test", "corners")
+    return [
+        View(
+            T,
+            project(points, invert(T_BASE_CAM) @ T @ T_HAND_BOARD, K) + noise_px * random.normal(size=(12, 2)),
+            points,
+        )
+        for T in poses
+    ]
+
+
+def off(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
+    """(m, rad) between two poses."""
+    d = invert(a) @ b
+    return float(np.linalg.norm(d[:3, 3])), float(np.linalg.norm(Rotation.from_matrix(d[:3, :3]).as_rotvec()))
+
+
+def test_exact_views_give_the_exact_camera() -> None:
+    found = solve_camera(exact_views(hand_poses(10)), K)
+    assert max(off(found.T_base_cam, T_BASE_CAM)) < 1e-6
+    assert max(off(found.T_hand_board, T_HAND_BOARD)) < 1e-6
+    assert found.rms_px < 1e-5
+
+
+def test_noisy_corners_give_an_honest_error() -> None:
+    found = solve_camera(exact_views(hand_poses(15), noise_px=0.3), K)
+    shift, turn = off(found.T_base_cam, T_BASE_CAM)
+    assert shift < 0.003
+    assert turn < 0.005
+    assert found.rms_px == pytest.approx(0.3 * np.sqrt(2), rel=0.15)
+    assert found.rms_px < found.held_out_rms_px < 1.5
+    assert found.max_px > found.rms_px
+
+
+def test_one_bad_view_stands_out_and_does_not_move_the_camera() -> None:
+    views = exact_views(hand_poses(15), noise_px=0.1)
+    views[4] = View(views[9].T_base_hand, views[4].points_px, views[4].points_m)
+    found = solve_camera(views, K)
+    assert found.view_rms_px.argmax() == 4
+    assert off(found.T_base_cam, T_BASE_CAM)[0] < 0.01
+
+
+@pytest.mark.parametrize("axis", [0, 2])
+def test_turning_about_one_axis_only_is_refused(axis) -> None:
+    poses = hand_poses(8, turn_rad=0.0)
+    for i, T in enumerate(poses):
+        T[:3, :3] = T[:3, :3] @ Rotation.from_rotvec(np.eye(3)[axis] * 0.1 * i).as_matrix()
+    with pytest.raises(CalibrationError, match="second axis"):
+        solve_camera(exact_views(poses), K)
+
+
+def test_too_few_views_are_refused() -> None:
+    with pytest.raises(CalibrationError, match="at least 6"):
+        solve_camera(exact_views(hand_poses(5)), K)
+
+
+@pytest.fixture(scope="module")
+def rendered():
+    tile = BOARD.image(60)
+    size = (BOARD.columns * BOARD.square_m, BOARD.rows * BOARD.square_m)
+    at = [np.eye(4)]
+
+    def move(T: np.ndarray) -> np.ndarray:
+        at[0] = T
+        return T
+
+    def capture() -> Frame:
+        if at[0][0, 3] > 90:  # out of sight
+            return shoot(lambda c: c)
+        return shoot(lambda c: paste(c, tile, size, invert(T_BASE_CAM) @ at[0] @ T_HAND_BOARD))
+
+    away = np.eye(4)
+    away[0, 3] = 99.0
+    heard: list[str] = []
+    views, frames = collect_views(capture, move, [away, *hand_poses(12)], BOARD, report=heard.append)
+    return views, frames, heard
+
+
+def test_boards_are_found_in_pictures(rendered) -> None:
+    views, frames, heard = rendered
+    assert heard[0] == "pose 1: board not seen"
+    assert len(views) == len(frames) == 12
+    for view in views:
+        truth = project(view.points_m, invert(T_BASE_CAM) @ view.T_base_hand @ T_HAND_BOARD, K)
+        assert np.sqrt(np.mean((view.points_px - truth) ** 2)) < 0.3
+        pose = board_pose(view.points_px, view.points_m, K)
+        assert off(pose, invert(T_BASE_CAM) @ view.T_base_hand @ T_HAND_BOARD)[0] < 0.01
+
+
+def test_camera_from_pictures_and_its_picture(rendered, tmp_path) -> None:
+    views, frames, _ = rendered
+    found = solve_camera(views, K)
+    shift, turn = off(found.T_base_cam, T_BASE_CAM)
+    assert shift < 0.003
+    assert turn < 0.006
+    assert found.rms_px < 0.5
+    drawn = picture(frames[0].rgb, views[0], found)
+    x, y = np.rint(views[0].points_px[0]).astype(int)
+    assert drawn.shape == (480, 640, 3)
+    assert (drawn[y - 8 : y + 9, x - 8 : x + 9] == (0, 255, 0)).all(axis=2).any()
+    assert (drawn[y - 8 : y + 9, x - 8 : x + 9] == (255, 0, 0)).all(axis=2).any()
+    file = tmp_path / "camera.json"
+    found.save(file)
+    back = CameraCalibration.load(file)
+    np.testing.assert_array_equal(back.T_base_cam, found.T_base_cam)
+    assert (back.method, back.rms_px) == (found.method, found.rms_px)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda d: d.update(format="x"),
+        lambda d: d["T_base_cam"][0].__setitem__(0, 2.0),
+        lambda d: d["T_base_cam"].pop(),
+        lambda d: d.update(method="MAGIC"),
+        lambda d: d.update(rms_px=None),
+        lambda d: d["T_base_cam"][3].__setitem__(0, 0.5),
+    ],
+)
+def test_spoilt_calibrations_are_refused(tmp_path, spoil) -> None:
+    file = tmp_path / "camera.json"
+    solve_camera(exact_views(hand_poses(8)), K).save(file)
+    data = json.loads(file.read_text())
+    spoil(data)
+    file.write_text(json.dumps(data))
+    with pytest.raises(ValueError, match="not a camera calibration"):
+        CameraCalibration.load(file)
+
+
+def test_boards_that_cannot_be() -> None:
+    with pytest.raises(ValueError, match="marker_m"):
+        Board(marker_m=0.03)
+    with pytest.raises(ValueError, match="dictionary"):
+        Board(dictionary="APRIL").image()
+
+
+# --- motor map --------------------------------------------------------------------------------------------------------
+LOW, HIGH = grasp.joints_to_motors(grasp.LOW[grasp.FINGERS]), grasp.joints_to_motors(grasp.HIGH[grasp.FINGERS])
+
+
+def test_targets_visit_everything_and_keep_thumb_and_fingers_apart() -> None:
+    targets = motor_targets(LOW, HIGH)
+    np.testing.assert_allclose(targets.min(axis=0), LOW)
+    np.testing.assert_allclose(targets.max(axis=0), HIGH)
+    rest = np.clip(0.0, LOW, HIGH)
+    fingers, thumb = (targets[:, :9] != rest[:9]).any(axis=1), (targets[:, 9:] != rest[9:]).any(axis=1)
+    assert not np.any(fingers & thumb)
+    np.testing.assert_array_equal(targets, motor_targets(LOW, HIGH))
+
+
+def test_recording_a_hand_and_fitting_its_map() -> None:
+    random, at = generator("test", "recording"), [np.zeros(12)]
+
+    def move(motors: np.ndarray) -> np.ndarray:
+        at[0] = motors + 0.002  # where the motors really are
+        return at[0]
+
+    def observe() -> np.ndarray:
+        joints = grasp.motors_to_joints(at[0])
+        joints[grasp.JOINT_NAMES.index("ring_dip")] += 0.1 * at[0][grasp.MOTOR_NAMES.index("ring_forward")]
+        joints += 0.02 * random.standard_normal(16)
+        joints[random.random(16) < 0.1] = np.nan
+        return joints
+
+    heard: list[str] = []
+    motors, joints = record_motor_pairs(move, observe, motor_targets(LOW, HIGH), report=heard.append)
+    assert len(heard) == len(motors) == len(joints)
+    found = fit_motor_map(motors, joints)
+    assert found.coupling[
+        grasp.JOINT_NAMES.index("ring_dip"), grasp.MOTOR_NAMES.index("ring_forward")
+    ] == pytest.approx(0.1, abs=0.03)
+    wish = np.full(16, 0.4)
+    assert np.abs(found.invert(wish) - MotorMap.nominal().invert(wish)).max() < 0.1
+    with pytest.raises(CalibrationError, match=r"held-out error above 0\.005 rad: index_side"):
+        fit_motor_map(motors, joints, max_rms_rad=0.005)
+    with pytest.raises(CalibrationError, match="do not suffice"):
+        fit_motor_map(motors[:30], joints[:30])
+
+
+# --- markers ----------------------------------------------------------------------------------------------------------
+def links(q: np.ndarray, stuck: dict[str, np.ndarray], palm: np.ndarray) -> dict[str, np.ndarray]:
+    """Rotations of all links at joint angles ``q``; ``stuck`` is how each marker was put on."""
+    out = {"palm": palm}
+    for f, finger in enumerate(grasp.FINGER_NAMES):
+        side, forward, pip, dip = q[4 * f : 4 * f + 4]
+        turns = (
+            Rotation.from_euler("ZY", [side, forward]),
+            Rotation.from_euler("Y", pip),
+            Rotation.from_euler("Y", dip),
+        )
+        parent = palm
+        for link, turn in zip(LINKS, turns, strict=True):
+            parent = parent @ turn.as_matrix() @ stuck.get(f"{finger}_{link}", np.eye(3))
+            out[f"{finger}_{link}"] = parent
+    return out
+
+
+def test_joint_angles_from_rotations() -> None:
+    random = generator("test", "links")
+    palm = Rotation.random(random_state=3).as_matrix()
+    stuck = {"ring_middle": Rotation.from_rotvec([0.05, -0.1, 0.08]).as_matrix()}
+    q = random.uniform(grasp.LOW[grasp.FINGERS], grasp.HIGH[grasp.FINGERS])
+    opened = links(np.zeros(16), stuck, np.eye(3))
+    np.testing.assert_allclose(joint_angles(links(q, stuck, palm), opened)[:10], q[:10], atol=1e-9)
+    seen = links(q, stuck, palm)
+    del seen["middle_middle"]
+    angles = joint_angles(seen, opened)
+    hidden = [grasp.JOINT_NAMES[j] for j in np.flatnonzero(np.isnan(angles))]
+    assert hidden == ["middle_pip", "middle_dip"]
+
+
+def test_observer_sees_a_rendered_finger() -> None:
+    config = MarkerConfig(size_m=0.018)
+    words = cv2.aruco.getPredefinedDictionary(cv2.aruco.DICT_4X4_50)
+    angle = [0.0]
+
+    def capture() -> Frame:
+        def draw(canvas: np.ndarray) -> np.ndarray:
+            for name, shift, turn in (("palm", -0.03, 0.0), ("index_proximal", 0.03, angle[0])):
+                tile = np.full((160, 160), 255, np.uint8)
+                tile[20:140, 20:140] = cv2.aruco.generateImageMarker(words, config.ids[name], 120)
+                # Markers look at the camera: x right, y up, z towards it, tilted so that no pose is ambiguous.
+                R = Rotation.from_euler("x", np.pi - 0.5).as_matrix() @ Rotation.from_euler("Y", turn).as_matrix()
+                T = transform(R, np.array([shift, 0.0, 0.2]))
+                corner = np.diag([1.0, -1.0, -1.0, 1.0])
+                corner[:3, 3] = [-0.012, 0.012, 0.0]  # the tile has a white rim of 3 mm
+                canvas = paste(canvas, tile, (0.024, 0.024), T @ corner)
+            return canvas
+
+        return shoot(draw)
+
+    observer = MarkerObserver(capture, config, pictures=1)
+    with pytest.raises(RuntimeError, match="open"):
+        observer()
+    missing = observer.open()
+    assert "palm" not in missing
+    assert "ring_distal" in missing
+    for angle[0] in (0.2, 0.6):
+        seen = observer()
+        assert seen[grasp.JOINT_NAMES.index("index_forward")] == pytest.approx(angle[0], abs=0.08)
+        assert seen[grasp.JOINT_NAMES.index("index_side")] == pytest.approx(0.0, abs=0.08)
+        assert np.isnan(seen[2:]).all()
