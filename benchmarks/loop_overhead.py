@@ -1,0 +1,89 @@
+"""What the loop costs beside the episodes: microseconds an episode on the landscape, and ratios between the variants.
+
+    python benchmarks/loop_overhead.py
+
+Prints; asserts nothing. The landscape rig itself takes tens of microseconds an episode, so that what is left is ours.
+"""
+
+from __future__ import annotations
+
+import functools
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from deft_agents import make_agent
+from deft_env import grasp
+from deft_env.episode import Context, EpisodeKey
+from deft_experiments.config import RunConfig
+from deft_experiments.lockstep import Lockstep
+from deft_experiments.parts import Parts, make_parts
+from deft_experiments.run import Run
+from deft_experiments.store import Store
+
+EPISODES = 30
+REPEATS = 5
+
+
+def bare(parts: Parts, config: RunConfig) -> float:
+    """Reset, prior and execution of the rig alone, one episode at a time: seconds an episode."""
+    run_keys = [EpisodeKey(config.task, "train", "train", config.seed, k) for k in range(EPISODES)]
+    started = time.perf_counter()
+    for key in run_keys:
+        frames = parts.rig.reset_batch([key])
+        xi = parts.prior(frames, parts.task)
+        parts.rig.execute_batch(xi, [parts.task.demonstration])
+    return (time.perf_counter() - started) / EPISODES
+
+
+def ask_tell(agent: str) -> float:
+    """Ask and tell of an agent: seconds an episode."""
+    made = make_agent(agent, seed=0, budget=EPISODES)
+    context = Context(np.zeros(grasp.DIM))
+    rewards = np.random.default_rng(0).random(EPISODES)
+    started = time.perf_counter()
+    for reward in rewards:
+        made.tell(made.ask(context), float(reward))
+    return (time.perf_counter() - started) / EPISODES
+
+
+def loop(parts: Parts, config: RunConfig, *, runs: int, every_event: bool, durable: bool) -> float:
+    """The whole loop, store included: seconds an episode."""
+    with tempfile.TemporaryDirectory() as folder, Store(Path(folder), "w", durable=durable) as store:
+        opened = []
+        for seed in range(runs):
+            one = RunConfig.from_dict({**config.as_dict(), "seed": seed})
+            opened.append(Run(one, functools.partial(parts.agent, one), store))
+        lockstep = Lockstep(opened, parts, store, every_event=every_event)
+        started = time.perf_counter()
+        lockstep.run_to_end()
+        return (time.perf_counter() - started) / (runs * EPISODES)
+
+
+def main() -> None:
+    """Measures and prints."""
+    config = RunConfig("PickCup", agent="cem", rig="landscape", episodes=EPISODES)
+    with make_parts(config) as parts:
+        measured = {
+            "rig and prior alone, one at a time": lambda: bare(parts, config),
+            "cem: ask + tell": lambda: ask_tell("cem"),
+            "loop, 1 run, commit an event, synchronous=FULL": lambda: loop(
+                parts, config, runs=1, every_event=True, durable=True
+            ),
+            "loop, 1 run, commit an event": lambda: loop(parts, config, runs=1, every_event=True, durable=False),
+            "loop, 1 run, commit a step": lambda: loop(parts, config, runs=1, every_event=False, durable=False),
+            "loop, 40 runs in lockstep, commit a step": lambda: loop(
+                parts, config, runs=40, every_event=False, durable=False
+            ),
+        }
+        base = None
+        for name, measure in measured.items():
+            best = min(measure() for _ in range(REPEATS))
+            base = base or best
+            print(f"{name:<50} {best * 1e6:8.0f} µs an episode   {best / base:6.2f} × the rig alone")
+
+
+if __name__ == "__main__":
+    main()
