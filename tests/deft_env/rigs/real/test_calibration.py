@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-cv2 = pytest.importorskip("cv2", reason="needs the extra 'hardware' (opencv-python-headless)")
+pytest.importorskip("cv2", reason="needs the extra 'hardware' (opencv-python-headless)")
+
+import cv2
 
 from deft_env import grasp
 from deft_env.episode import Frame, generator

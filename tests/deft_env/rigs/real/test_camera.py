@@ -3,8 +3,6 @@
 import numpy as np
 import pytest
 
-pytest.importorskip("libusb_package", reason="needs the extra 'hardware' (libusb-package)")
-
 try:
     from deft_env.rigs.real.camera_source import load_sdk
 
