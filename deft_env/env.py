@@ -26,8 +26,8 @@ Observation = dict[str, NDArray[Any]]
 Info = dict[str, Any]
 
 RENDER_MODES: Final = ("rgb_array", "rgb_array_list")
-FILM_FPS: Final = 20
-"""Frames per second at which a film of an episode is meant to be shown (our choice)."""
+FILM_FPS: Final = 10
+"""Frames per second of a film: the simulated rig draws ten for each second of its own time (our choice)."""
 _EDGE: Final = 1e-6
 """An action may miss the box by this much, relatively: float32 cannot hold its bounds exactly."""
 

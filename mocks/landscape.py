@@ -102,6 +102,14 @@ def _prior_error(task: str, config: LandscapeConfig) -> PriorError:
     return PriorError(common, dependent, np.full(grasp.DIM, config.perception))
 
 
+def _squares(z: Array) -> Array:
+    """Sum of squares (N,) of rows (N, m), column by column: other sums may round differently in other batches."""
+    out = np.zeros(len(z))
+    for column in z.T:
+        out += column * column
+    return out
+
+
 def altitude(deviation: Array, config: LandscapeConfig, common: Array | None = None) -> Array:
     """Height (N,) in [0, 1] of the landscape; 1 at the best grasp.
 
@@ -118,10 +126,10 @@ def altitude(deviation: Array, config: LandscapeConfig, common: Array | None = N
         # math.exp, row by row: vectorised exponentials may round differently in batches of other sizes.
         return np.array([height * math.exp(scale * value) for value in q.tolist()])
 
-    q = (z**2).sum(axis=1)
+    q = _squares(z)
     if config.shape == "ridge":
         along, across = z[:, 0] + z[:, 1], z[:, 0] - z[:, 1]
-        return hill(0.05 * along**2 + 1.5 * across**2 + (z[:, 2:] ** 2).sum(axis=1))
+        return hill(0.05 * along**2 + 1.5 * across**2 + _squares(z[:, 2:]))
     height = hill(q)
     if config.shape == "cliff":
         return np.where(z[:, 0] < -0.5, 0.1 * height, height)
@@ -130,7 +138,7 @@ def altitude(deviation: Array, config: LandscapeConfig, common: Array | None = N
         aside = middle.copy()
         aside[:, 0], aside[:, 1] = middle[:, 0] + middle[:, 1], middle[:, 1] - middle[:, 0]
         for centre, top in ((1.8 * middle, 0.48), (1.2 * aside, 0.4)):
-            height = np.maximum(height, hill(((z - centre) ** 2).sum(axis=1), top))
+            height = np.maximum(height, hill(_squares(z - centre), top))
     return height
 
 

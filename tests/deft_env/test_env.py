@@ -109,9 +109,10 @@ def test_one_step_an_episode() -> None:
 
 
 @pytest.mark.parametrize("num_envs", [1, 16, 64])
-@pytest.mark.parametrize("noise", [0.0, 0.3])
-def test_vector_is_the_single_environment(num_envs: int, noise: float) -> None:
-    keywords = {"rig_config": {"noise": noise}, "reward_config": {"noise": noise}}
+@pytest.mark.parametrize(("shape", "informative", "noise"), [("bowl", 6, 0.0), ("ridge", 22, 0.3), ("modes", 22, 0.3)])
+def test_vector_is_the_single_environment(num_envs: int, shape: str, informative: int, noise: float) -> None:
+    knobs = {"shape": shape, "informative": informative, "noise": noise}
+    keywords = {"rig_config": knobs, "reward_config": {"noise": noise}}
     testing.check_vector_identity(
         lambda: make(**keywords),
         lambda n: gym.make_vec("deft/PickCup-v0", num_envs=n, images=False, **KEYWORDS, **keywords),
@@ -201,6 +202,14 @@ def test_the_observation_is_a_crop_with_its_own_intrinsics() -> None:
     rows, columns = np.nonzero(blob)
     np.testing.assert_allclose([columns.mean(), rows.mean()], pixel[:2] / pixel[2], atol=0.6)
     assert not np.array_equal(picture[v, u], picture[0, 0])
+
+
+def test_intrinsics_map_edges_to_edges() -> None:
+    frame = LandscapeRig().reset_batch(testing.keys_of("PickCup", 1))[0]
+    to_small = observation.intrinsics(frame) @ np.linalg.inv(frame.K)
+    # Pixels count from the centre of the first one: the square's edges are half a pixel outside of its centres.
+    np.testing.assert_allclose(to_small @ [79.5, -0.5, 1.0], [-0.5, -0.5, 1.0], atol=1e-9)
+    np.testing.assert_allclose(to_small @ [559.5, 479.5, 1.0], [223.5, 223.5, 1.0], atol=1e-9)
 
 
 def test_holes_stay_holes() -> None:

@@ -73,13 +73,16 @@ def test_bad_films(tmp_path: Path) -> None:
 
 
 def test_a_broken_film_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("deft_env.wrappers.ffmpeg_path", lambda: "/bin/false")
+    program = tmp_path / "ffmpeg"
+    program.write_text('#!/bin/sh\nfor last; do :; done\ncat > "$last"\nexit 1\n')
+    program.chmod(0o755)
+    monkeypatch.setattr("deft_env.wrappers.ffmpeg_path", lambda: str(program))
     with pytest.raises(RuntimeError, match="ffmpeg"):
         write_film([np.zeros((16, 16, 3), np.uint8)], tmp_path / "film.mp4")
     monkeypatch.setattr("deft_env.wrappers.ffmpeg_path", lambda: None)
     with pytest.raises(RuntimeError, match=r"format='gif'"):
         write_film([np.zeros((16, 16, 3), np.uint8)], tmp_path / "film.mp4")
-    assert not list(tmp_path.iterdir())
+    assert [path.name for path in tmp_path.iterdir()] == ["ffmpeg"]
 
 
 @pytest.mark.skipif(ffmpeg_path() is None, reason="no ffmpeg on this machine")
