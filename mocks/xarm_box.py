@@ -27,10 +27,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
-import random
-import selectors
-import socket
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -43,11 +39,12 @@ from deft_mocks.xarm import wire
 from deft_mocks.xarm.controller import Controller
 from deft_mocks.xarm.faults import Fault, FaultPlan
 from deft_mocks.xarm.registers import Registers
+from deft_mocks.xarm.server import REPORT_PORTS, Server
 from deft_mocks.xarm.world import ArmWorld, KinematicWorld
 
 CONTROL_PORT: Final = 15020
-REPORT_PORTS: Final = tuple(wire.REPORT_BYTES)
-REAL_REPORT_S: Final = 0.01
+_FAST_PORT: Final = 30003
+_FAST_REPORT_S: Final = 0.01
 _STEPS_AT_ONCE: Final = 50
 _IDLE_S: Final = 0.05
 
@@ -63,18 +60,6 @@ def sdk_control_port(port: int = CONTROL_PORT) -> Iterator[None]:
         yield
     finally:
         XCONF.SocketConf.TCP_CONTROL_PORT = before
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        sock.bind((host, port))
-        sock.listen(8)
-    except OSError:
-        sock.close()
-        raise
-    return sock
 
 
 class XArmBox:
@@ -128,11 +113,9 @@ class XArmBox:
         self._scale, self._dt = time_scale, dt_s
         self._servo_steps = max(1, round(servo_period_s / dt_s))
         self._period, self._on_change, self._free = report_period_s, report_on_change, free_running
-        self._uds = "/tmp/xarmcontroller_uds_502" if uds else ""
-        self._selector = selectors.DefaultSelector()
-        self._commands: dict[int, tuple[socket.socket, Registers, bytearray]] = {}
-        self._reports: dict[int, tuple[socket.socket, int]] = {}
-        self._late: list[tuple[float, int, bytes]] = []
+        self._uds = uds
+        self._server: Server | None = None
+        self._registers: dict[int, Registers] = {}
         self._silent = False
         self._thread: threading.Thread | None = None
         self._stop = threading.Event()
@@ -145,39 +128,13 @@ class XArmBox:
         """Opens the ports and starts the box's thread."""
         if self._thread is not None:
             return self
-        listeners = self._open_ports()
-        for sock, port in listeners:
-            sock.settimeout(None)  # the SDK sets a process-wide default of 1 s
-            self._selector.register(sock, selectors.EVENT_READ, ("listen", port))
-        self._wake_r, self._wake_w = socket.socketpair()
-        self._selector.register(self._wake_r, selectors.EVENT_READ, ("wake", 0))
+        self._server = Server(
+            self.host, self.control_port, uds=self._uds, on_request=self._execute, on_subscriber=self._report
+        )
+        self.host = self._server.host
         self._thread = threading.Thread(target=self._run, name=f"xarm-box-{self.host}", daemon=True)
         self._thread.start()
         return self
-
-    def _open_ports(self) -> list[tuple[socket.socket, int]]:
-        for attempt in range(50):
-            host = self.host or f"127.{random.randint(1, 254)}.{random.randint(0, 254)}.{random.randint(1, 254)}"
-            out: list[tuple[socket.socket, int]] = []
-            try:
-                for port in (self.control_port, *REPORT_PORTS):
-                    out.append((_listen(host, port), port))
-            except OSError as error:
-                for sock, _ in out:
-                    sock.close()
-                if self.host or attempt == 49:
-                    raise OSError(f"host {host}: port {port} cannot be opened ({error}); pass another host") from error
-                continue
-            self.host = host
-            if self._uds:
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(self._uds)
-                unix = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-                unix.bind(self._uds)
-                unix.listen(8)
-                out.append((unix, self.control_port))
-            return out
-        raise AssertionError("unreachable")
 
     def close(self) -> None:
         """Closes every connection and port; may be called twice. Raises what the box's thread died of."""
@@ -187,13 +144,8 @@ class XArmBox:
         self._wake()
         self._thread.join()
         self._thread = None
-        for key in list(self._selector.get_map().values()):
-            key.fileobj.close()  # type: ignore[union-attr]
-        self._selector.close()
-        self._wake_w.close()
-        if self._uds:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(self._uds)
+        if self._server is not None:
+            self._server.close()
         if self.crash is not None:
             raise RuntimeError("the box's thread died") from self.crash
 
@@ -248,50 +200,50 @@ class XArmBox:
 
     # --- the thread -------------------------------------------------------------------------------------------------
     def _wake(self) -> None:
-        with contextlib.suppress(OSError):
-            self._wake_w.send(b"x")
+        if self._server is not None:
+            self._server.wake()
 
     def _run(self) -> None:
+        server = self._server
+        assert server is not None, "start() opens the ports first"
         try:
-            self._loop()
+            self._loop(server)
         except BaseException as error:
             self.crash = error
             with self._lock:
-                self._drop_all()
+                server.drop_all()
 
-    def _loop(self) -> None:
+    def _loop(self, server: Server) -> None:
         last = time.monotonic()
         due = dict.fromkeys(REPORT_PORTS, last)
         while not self._stop.is_set():
             with self._lock:
                 moving = self.controller.active or self._free
-            now = time.monotonic()
-            wait = min([*due.values(), *(at for at, _, _ in self._late)]) - now
+            wait = min(_IDLE_S, *(at - time.monotonic() for at in due.values()))
             if moving:
-                wait = min(wait, 0.0 if math.isinf(self._scale) else max(self._dt / self._scale, 0.001))
-            events = self._selector.select(max(0.0, min(wait, _IDLE_S)))
+                wait = min(wait, 0.0 if self.controller.lockstep else max(self._dt / self._scale, 0.001))
+            keys = server.wait(wait)
             with self._lock:
-                for key, _ in events:
-                    self._on_readable(key)
+                server.handle(keys)
                 now = time.monotonic()
                 self._advance(now - last, moving)
                 last = now
-                self._send_late(now)
                 if self.controller.cut_requested:
                     self.controller.cut_requested = False
-                    self._drop_all()
+                    server.drop_all()
                 for connection, frame in self.controller.outbox:
-                    self._send(connection, frame)
+                    server.send(connection, frame)
                 self.controller.outbox.clear()
-                for port in REPORT_PORTS:
-                    urgent = self._on_change and self.controller.urgent
-                    if urgent or now >= due[port]:
-                        due[port] = now + (REAL_REPORT_S if port == 30003 and self._subscribed(port) else self._period)
-                        self._report(port)
+                urgent = self._on_change and self.controller.urgent
                 self.controller.urgent = False
+                for port in REPORT_PORTS:
+                    if urgent or now >= due[port]:
+                        fast = port == _FAST_PORT and server.subscribed(port)
+                        due[port] = now + (_FAST_REPORT_S if fast else self._period)
+                        self._report(port)
 
     def _advance(self, wall_s: float, was_moving: bool) -> None:
-        if math.isinf(self._scale):
+        if self.controller.lockstep:
             for _ in range(_STEPS_AT_ONCE):
                 if not self.controller.active:
                     break
@@ -302,68 +254,33 @@ class XArmBox:
             self._debt_s -= self._dt
             self.controller.tick()
 
-    def _on_readable(self, key: selectors.SelectorKey) -> None:
-        kind, value = key.data
-        sock = key.fileobj
-        assert isinstance(sock, socket.socket)
-        if kind == "listen":
-            self._accept(sock, value)
-        elif kind == "wake":
-            sock.recv(64)
-        else:
-            try:
-                data = sock.recv(4096)
-            except OSError:
-                data = b""
-            if not data:
-                self._drop(sock)
-            elif kind == "command":
-                self._receive(value, data)
+    def _report(self, port: int) -> None:
+        assert self._server is not None, "only subscribers ask"
+        if self._server.subscribed(port):
+            self._server.publish(port, wire.report(port, self.controller.snapshot()))
 
-    def _accept(self, listener: socket.socket, port: int) -> None:
-        sock, _ = listener.accept()
-        sock.settimeout(0.5)
-        if sock.family == socket.AF_INET:
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        fd = sock.fileno()
-        if port == self.control_port:
-            self._commands[fd] = (sock, Registers(self.controller, fd), bytearray())
-            self._selector.register(sock, selectors.EVENT_READ, ("command", fd))
-        else:
-            self._reports[fd] = (sock, port)
-            self._selector.register(sock, selectors.EVENT_READ, ("report", fd))
-            self._report(port)
-
-    def _receive(self, connection: int, data: bytes) -> None:
-        sock, registers, buffer = self._commands[connection]
-        buffer += data
-        try:
-            requests = wire.split(buffer)
-        except wire.BadFrame:
-            self._drop(sock)
-            return
-        for request in requests:
-            self._execute(connection, registers, request)
-
-    def _execute(self, connection: int, registers: Registers, request: wire.Request) -> None:
+    def _execute(self, connection: int, request: wire.Request) -> None:
+        server, controller = self._server, self.controller
+        assert server is not None, "requests come from the server"
         faults = self.plan.on_command(request.register)
         kinds = {fault.kind for fault in faults}
+        if "cut" in kinds:
+            server.drop_all()
+            return
         for fault in faults:
-            if fault.kind == "cut":
-                self._drop_all()
-                return
             if fault.kind in ("collision", "error"):
-                self.controller.fail(31 if fault.kind == "collision" else fault.code, "scripted")
+                controller.fail(31 if fault.kind == "collision" else fault.code, "scripted")
             elif fault.kind == "warning":
-                self.controller.warning = fault.code
+                controller.warning = fault.code
             elif fault.kind == "estop":
-                self.controller.press_estop()
+                controller.press_estop()
+        registers = self._registers.setdefault(connection, Registers(controller, connection))
         status, payload = registers.answer(request)
-        if math.isinf(self._scale) and request.register in (wire.Register.MOVE_SERVOJ, wire.Register.MOVE_SERVO_CART):
-            for _ in range(self._servo_steps):
-                if self.controller.run == "ready":
-                    self.controller.tick()
-            status = self.controller.status() | (status & 0x18)
+        if controller.lockstep and request.register in (wire.Register.MOVE_SERVOJ, wire.Register.MOVE_SERVO_CART):
+            for _ in range(self._servo_steps if not status & 0x58 else 0):
+                if controller.run == "ready":
+                    controller.tick()
+            status |= controller.status()
         if self._silent or "silent" in kinds:
             return
         if "truncated" in kinds:
@@ -372,51 +289,5 @@ class XArmBox:
             request = wire.Request((request.transaction + 7) % 65536, request.protocol, request.register, b"")
         if "stray_protocol" in kinds:
             request = wire.Request(request.transaction, 9, request.register, b"")
-        answer = wire.reply(request, status, payload)
-        delay = max((fault.delay_s for fault in faults if fault.kind == "late"), default=0.0)
-        if delay > 0.0:
-            self._late.append((time.monotonic() + delay, connection, answer))
-        else:
-            self._send(connection, answer)
-
-    def _send_late(self, now: float) -> None:
-        for item in [late for late in self._late if late[0] <= now]:
-            self._late.remove(item)
-            self._send(item[1], item[2])
-
-    def _send(self, connection: int, data: bytes) -> None:
-        if connection in self._commands:
-            sock = self._commands[connection][0]
-            try:
-                sock.sendall(data)
-            except OSError:
-                self._drop(sock)
-
-    def _subscribed(self, port: int) -> bool:
-        return any(p == port for _, p in self._reports.values())
-
-    def _report(self, port: int) -> None:
-        if not self._subscribed(port):
-            return
-        frame = wire.report(port, self.controller.snapshot())
-        for sock, p in list(self._reports.values()):
-            if p == port:
-                try:
-                    sock.sendall(frame)
-                except OSError:
-                    self._drop(sock)
-
-    def _drop(self, sock: socket.socket) -> None:
-        fd = sock.fileno()
-        with contextlib.suppress(KeyError, ValueError):
-            self._selector.unregister(sock)
-        self._commands.pop(fd, None)
-        self._reports.pop(fd, None)
-        self._late = [late for late in self._late if late[1] != fd]
-        with contextlib.suppress(OSError):
-            sock.shutdown(socket.SHUT_RDWR)
-        sock.close()
-
-    def _drop_all(self) -> None:
-        for sock in [s for s, _, _ in self._commands.values()] + [s for s, _ in self._reports.values()]:
-            self._drop(sock)
+        delay_s = max((fault.delay_s for fault in faults if fault.kind == "late"), default=0.0)
+        server.send(connection, wire.reply(request, status, payload), delay_s)

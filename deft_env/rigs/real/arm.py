@@ -22,7 +22,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import ArrayLike
 
-from deft_env.rigs.real import arm_sdk, xarm_kinematics
+from deft_env.rigs.real import arm_checks, arm_sdk
 from deft_env.rigs.real.arm_config import ArmConfig
 from deft_env.rigs.real.arm_errors import (
     ArmError,
@@ -34,7 +34,7 @@ from deft_env.rigs.real.arm_errors import (
     controller_error,
 )
 from deft_env.rigs.real.arm_link import STOP, ArmLink, ArmStatus
-from deft_env.rigs.real.xarm_kinematics import AXES, HIGH_RAD, LOW_RAD, Array
+from deft_env.rigs.real.xarm_kinematics import AXES, Array
 
 __all__ = ["POSITION", "SERVO", "Arm", "ArmConfig", "ArmStatus", "JointState"]
 
@@ -46,7 +46,6 @@ _MODES: Final = {POSITION: "POSITION", SERVO: "SERVO"}
 _RUN: Final = 0
 _RUNNING: Final = (0, 1, 2)
 _INVALID: Final = 10
-_SWEEP: Final = 12
 _ARRIVAL_M: Final = 0.002
 _WATCHDOG_S: Final = 5.0
 
@@ -117,7 +116,7 @@ class Arm(ArmLink):
         c, sdk = self.config, self.sdk
         offset = arm_sdk.offset_to_sdk(c.tool_offset_m, c.tool_rpy_rad)
         self._set("tool offset", sdk.set_tcp_offset, offset, is_radian=True, wait=False)
-        self._await("tool offset", lambda: np.allclose(sdk.tcp_offset, offset, atol=0.01), f"{offset}")
+        self._await("tool offset", lambda: np.allclose(sdk.tcp_offset, offset, rtol=0.0, atol=2e-3), f"{offset}")
         self._set("tool load", sdk.set_tcp_load, c.tool_mass_kg, arm_sdk.offset_to_sdk(c.tool_com_m))
         self._set("collision sensitivity", sdk.set_collision_sensitivity, c.collision_sensitivity)
         self._await(
@@ -125,7 +124,7 @@ class Arm(ArmLink):
             lambda: sdk.collision_sensitivity == c.collision_sensitivity,
             f"{c.collision_sensitivity}",
         )
-        self._check_inside(self.pose()[:3, 3], "safety boundary", "the tool is already")
+        arm_checks.inside(c, self.pose()[:3, 3], "safety boundary", "the tool is already")
         boundary = arm_sdk.boundary_to_sdk(c.boundary_low_m, c.boundary_high_m)
         self._set("safety boundary", sdk.set_reduced_tcp_boundary, boundary)
         self._set("safety boundary", sdk.set_fence_mode, True)
@@ -153,7 +152,7 @@ class Arm(ArmLink):
 
     def inverse_kinematics(self, T_base_tcp: ArrayLike) -> Array:
         """Joint angles (6,), rad, for a pose (4, 4) of the tool point, m; ArmLimit where the controller finds none."""
-        pose = arm_sdk.pose_to_sdk(_pose(T_base_tcp))
+        pose = arm_sdk.pose_to_sdk(arm_checks.pose(T_base_tcp))
         answer = self._call(
             "inverse kinematics", self.sdk.get_inverse_kinematics, pose, input_is_radian=True, return_is_radian=True
         )
@@ -166,11 +165,9 @@ class Arm(ArmLink):
     # --- queued motions ---------------------------------------------------------------------------------------------
     def move_joints(self, q_rad: ArrayLike, *, speed_rad_s: float | None = None) -> None:
         """Turns the joints to (6,), rad, and returns when they have arrived."""
-        goal = _joints(q_rad, (AXES,))
+        goal = arm_checks.joints(q_rad, (AXES,))
         self._need_mode("move_joints", POSITION)
-        start = self.joints()
-        for s in np.linspace(0.0, 1.0, _SWEEP)[1:]:
-            self._check_waypoint(start + s * (goal - start), "move_joints")
+        arm_checks.sweep(self.config, self.joints(), goal, "move_joints")
         with self._watched("move_joints"):
             self._set(
                 "move_joints",
@@ -189,14 +186,14 @@ class Arm(ArmLink):
 
     def move_pose(self, T_base_tcp: ArrayLike, *, speed_rad_s: float | None = None) -> None:
         """Brings the tool point to a pose (4, 4), m, by a joint motion."""
-        self._check_inside(_pose(T_base_tcp)[:3, 3], "move_pose", "the target is")
+        arm_checks.inside(self.config, arm_checks.pose(T_base_tcp)[:3, 3], "move_pose", "the target is")
         self.move_joints(self.inverse_kinematics(T_base_tcp), speed_rad_s=speed_rad_s)
 
     def move_line(self, T_base_tcp: ArrayLike, *, speed_m_s: float | None = None) -> None:
         """Brings the tool point to a pose (4, 4), m, on a straight line."""
-        goal = _pose(T_base_tcp)
+        goal = arm_checks.pose(T_base_tcp)
         self._need_mode("move_line", POSITION)
-        self._check_inside(goal[:3, 3], "move_line", "the target is")
+        arm_checks.inside(self.config, goal[:3, 3], "move_line", "the target is")
         with self._watched("move_line"):
             self._set(
                 "move_line",
@@ -230,29 +227,17 @@ class Arm(ArmLink):
         Raises:
             ArmError: with ``step``, the waypoint at fault.
         """
-        path = _joints(path_rad, (-1, AXES))
+        path = arm_checks.joints(path_rad, (-1, AXES))
         self._need_mode("servo_joints", SERVO)
-        steps = np.abs(np.diff(path, axis=0, prepend=self.joints()[None])).max(axis=1)
-        for i, (q, step) in enumerate(zip(path, steps, strict=True)):
-            self._check_waypoint(q, "servo_joints", i)
-            if step > self.config.servo_step_rad:
-                self._jump("servo_joints", i, f"{step:.3f} rad, at most {self.config.servo_step_rad}")
+        arm_checks.joint_stream(self.config, path, self.joints(), "servo_joints")
         send = lambda q: self.sdk.set_servo_angle_j(q.tolist(), is_radian=True)  # noqa: E731
         return self._stream("servo_joints", send, path, period_s, on_step)
 
     def servo_poses(self, path: ArrayLike, period_s: float, *, on_step: Callable[[int], None] | None = None) -> int:
         """Streams poses of the tool point (N, 4, 4), m; otherwise like ``servo_joints``."""
-        poses = np.array([_pose(T) for T in np.asarray(path, dtype=np.float64)])
+        poses = np.array([arm_checks.pose(T) for T in np.asarray(path, dtype=np.float64)])
         self._need_mode("servo_poses", SERVO)
-        before = self.pose()
-        for i, T in enumerate(poses):
-            self._check_inside(T[:3, 3], "servo_poses", "the waypoint is", i)
-            step_m = float(np.linalg.norm(T[:3, 3] - before[:3, 3]))
-            cosine = (float(np.trace(before[:3, :3].T @ T[:3, :3])) - 1.0) / 2.0
-            step_rad = float(np.arccos(np.clip(cosine, -1.0, 1.0)))
-            if step_m > self.config.servo_step_m or step_rad > self.config.servo_step_rad:
-                self._jump("servo_poses", i, f"{step_m:.3f} m and {step_rad:.3f} rad")
-            before = T
+        arm_checks.pose_stream(self.config, poses, self.pose(), "servo_poses")
         send = lambda T: self.sdk.set_servo_cartesian(arm_sdk.pose_to_sdk(T), is_radian=True)  # noqa: E731
         return self._stream("servo_poses", send, poses, period_s, on_step)
 
@@ -288,37 +273,6 @@ class Arm(ArmLink):
         if self._mode != mode:
             raise ArmNotReady(operation, f"the arm is not in mode {_MODES[mode]}", do=f"call enable({_MODES[mode]})")
 
-    def _check_waypoint(self, q: Array, operation: str, step: int | None = None) -> None:
-        margin = self.config.limit_margin_rad
-        outside = np.maximum(LOW_RAD + margin - q, q - HIGH_RAD + margin)
-        if (outside > 0.0).any():
-            j = int(np.argmax(outside))
-            error = ArmLimit(operation, f"joint {j + 1} at {q[j]:.3f} rad, {margin} rad within {LOW_RAD[j]:.3f} to "
-                             f"{HIGH_RAD[j]:.3f} expected")  # fmt: skip
-            error.step = step
-            raise error
-        self._check_inside(
-            (xarm_kinematics.forward(q) @ self.config.T_flange_tcp)[:3, 3], operation, "the tool comes", step
-        )
-
-    def _check_inside(self, point_m: Array, operation: str, what: str, step: int | None = None) -> None:
-        c = self.config
-        if (point_m < np.array(c.boundary_low_m)).any() or (point_m > np.array(c.boundary_high_m)).any():
-            at = np.round(point_m, 4).tolist()
-            error = ArmLimit(
-                operation, f"{what} outside the boundary {c.boundary_low_m} to {c.boundary_high_m} m, at {at}"
-            )
-            error.step = step
-            raise error
-
-    @staticmethod
-    def _jump(operation: str, step: int, what: str) -> None:
-        error = ArmLimit(
-            operation, f"waypoint {step} jumps by {what}", do="send a finer path that starts where the arm is"
-        )
-        error.step = step
-        raise error
-
     def _not_there(self, operation: str, how_far: str) -> None:
         if self.status().state == STOP:
             raise ArmStopped(operation, "the arm was stopped on its way", do="call enable() when it may go on")
@@ -348,20 +302,3 @@ class Arm(ArmLink):
             raise
         finally:
             timer.cancel()
-
-
-def _joints(values: ArrayLike, shape: tuple[int, ...]) -> Array:
-    q = np.array(values, dtype=np.float64)
-    wanted = tuple(q.shape[i] if n < 0 and i < q.ndim else n for i, n in enumerate(shape))
-    if q.shape != wanted or q.size == 0 or not np.isfinite(q).all():
-        raise ValueError(f"joint angles: shape {shape} of finite numbers expected (rad), got shape {q.shape}")
-    return q
-
-
-def _pose(value: ArrayLike) -> Array:
-    T = np.asarray(value, dtype=np.float64)
-    if T.shape != (4, 4) or not np.isfinite(T).all() or not np.allclose(T[3], (0, 0, 0, 1)):
-        raise ValueError(f"T_base_tcp: a finite (4, 4) transform expected (m), got shape {T.shape}")
-    if not np.allclose(T[:3, :3] @ T[:3, :3].T, np.eye(3), atol=1e-6) or np.linalg.det(T[:3, :3]) < 0.0:
-        raise ValueError("T_base_tcp: its upper left 3 x 3 block is no rotation")
-    return T

@@ -166,7 +166,7 @@ class FakeSdk:
                 self.state = 2
             if name == "get_state":
                 return code, self.state
-            if name == "get_err_warn_code":
+            if name == "get_err_warn_code" and name not in self.values:
                 return code, [self.error, 0]
             return (code, self.values[name]) if name in self.values else code
 
@@ -264,6 +264,41 @@ def test_masked_failures_are_seen_by_looking_again() -> None:
     sdk.values = {**FakeSdk.values, "get_reduced_states": [0, [999, 100, 500, -500, 800, 0], 0, 0, [], 1, 0]}
     with pytest.raises(ArmFault, match="safety boundary"):
         arm.enable()
+
+
+def test_an_error_that_comes_while_enabling_is_not_overlooked() -> None:
+    sdk = FakeSdk()
+    arm = fake_arm(sdk).connect()
+
+    class Late(list[int]):
+        """(0, [error, warning]) whose error appears once the arm was told to run."""
+
+        def __iter__(self) -> Iterator[int]:
+            return iter((31 if "set_state" in sdk.calls else 0, 0))
+
+    sdk.values = {**FakeSdk.values, "get_err_warn_code": Late()}
+    with pytest.raises(ArmCollision):
+        arm.enable()
+
+
+def test_an_sdk_that_never_returns_from_a_motion_is_freed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without reports the SDK waits for ever before it sends a motion, whatever its timeout."""
+    monkeypatch.setattr("deft_env.rigs.real.arm._WATCHDOG_S", 0.05)
+    gone = threading.Event()
+
+    class Stuck(FakeSdk):
+        def disconnect(self) -> None:
+            gone.set()
+
+        def set_servo_angle(self, **_: Any) -> int:
+            return -1 if gone.wait(10.0) else 0
+
+    arm = fake_arm(Stuck(), motion_timeout_s=0.05).connect()
+    arm.enable()
+    start = time.monotonic()
+    with pytest.raises(ArmTimeout, match="did not come back"):
+        arm.move_joints(HOME)
+    assert time.monotonic() - start < 5.0
 
 
 @pytest.mark.parametrize("bad", [[float("nan")] * 7, [1.0], "xArm is not connect", None, [float("inf")] * 7])
