@@ -1,15 +1,15 @@
-"""Pick Spoon: pinch the handle of a spoon that lies flat on the table, and lift it."""
+"""Pick Spoon: pinch the arched handle of a spoon that lies on the table, and lift it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deft_env.tasks import judging, shapes
-from deft_env.tasks.spoon import SPOON, build_spoon, handle_middle_m
+from deft_env.tasks.spoon import SPOON, build_spoon
 from deft_env.tasks.task import Randomisation, Scene, Signals, Task, Variant, hand_nominal
 
 if TYPE_CHECKING:
@@ -17,12 +17,15 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 
+ARCH_M: Final = 0.042
+"""Height of the handle's axis in its middle (assumed): fingertips 17 mm thick cannot get round a rod on the table."""
+
 
 class PickSpoon(Task):
     """Pick up the spoon.
 
-    Description: a spoon lies flat on the table; the hand comes from above, pinches the handle, and the demonstration
-    lifts 12 cm.
+    Description: a serving spoon lies on the table, resting on its bowl and the end of its arched handle; the hand comes
+    from above, pinches the handle, and the demonstration lifts 12 cm.
 
     Action, observation, arguments: those of ``deft_env.env.GraspEnv``.
 
@@ -51,18 +54,15 @@ class PickSpoon(Task):
 
     def build(self, spec: mujoco.MjSpec, variant: Variant) -> None:
         """Adds the spoon and its sensors."""
-        build_spoon(spec, variant)
+        build_spoon(spec, variant, arch_m=ARCH_M)
 
     def arrange(self, scene: Scene, generator: np.random.Generator) -> Mapping[str, tuple[Array, Array]]:
-        """The spoon lies flat, bowl away from the robot."""
-        return {SPOON: (self._middle(scene), shapes.yaw_quaternion(scene.yaw_rad))}
-
-    def _middle(self, scene: Scene) -> Array:
-        return scene.position_m + np.array([0.0, 0.0, handle_middle_m(scene.variant)])
+        """The spoon lies on the table, bowl away from the robot."""
+        return {SPOON: (scene.position_m, shapes.yaw_quaternion(scene.yaw_rad))}
 
     def grasp_frame(self, scene: Scene) -> tuple[Array, float]:
         """The middle of the handle and its heading."""
-        return self._middle(scene), scene.yaw_rad
+        return scene.position_m + np.array([0.0, 0.0, ARCH_M]), scene.yaw_rad
 
     def success(self, signals: Signals) -> bool:
         """No contact with the table through the end, and off where it lay."""
