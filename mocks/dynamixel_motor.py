@@ -1,8 +1,8 @@
 """One XC330-M288 behind its control table, and the pluggable world that turns its goals into positions.
 
 Simplifications, stated openly: the firmware's PID, profile acceleration and PWM are not modelled (a world answers with
-positions); switching torque on sets the goal to the present position; a tripped bus watchdog zeroes the goal current
-and refuses goals until it is cleared.
+positions); switching torque on keeps an old goal, the harsher of what firmwares do; a tripped bus watchdog zeroes the
+goal current and refuses goals until it is cleared.
 """
 
 from __future__ import annotations
@@ -243,8 +243,6 @@ class MockMotor:
         return Error.NONE
 
     def _apply(self, name: str, value: int) -> None:
-        if name == "torque" and value and not self.get("torque"):
-            self.set("goal_position", self.get("position"))
         if name == "mode" and value != self.get("mode"):
             self.set("goal_current", self.get("current_limit"))
         self.set(name, value)

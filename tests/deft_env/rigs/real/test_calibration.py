@@ -236,6 +236,7 @@ def test_recording_a_hand_and_fitting_its_map() -> None:
     heard: list[str] = []
     motors, joints = record_motor_pairs(move, observe, motor_targets(LOW, HIGH), report=heard.append)
     assert len(heard) == len(motors) == len(joints)
+    np.testing.assert_allclose(motors, motor_targets(LOW, HIGH) + 0.002)
     found = fit_motor_map(motors, joints)
     assert found.coupling[
         grasp.JOINT_NAMES.index("ring_dip"), grasp.MOTOR_NAMES.index("ring_forward")

@@ -76,13 +76,37 @@ def test_depth_is_aligned_to_colour() -> None:
     assert columns.max() == pytest.approx(column(339.5), abs=1.5)
 
 
+class Queued:
+    """A source that, like a long USB queue, hands out what piled up before anything new."""
+
+    def __init__(self, inner) -> None:
+        self.inner, self.queue = inner, []
+
+    def start(self):
+        return self.inner.start()
+
+    def wait(self, timeout_s: float):
+        return self.queue.pop(0) if self.queue else self.inner.wait(timeout_s)
+
+    def drain(self) -> int:
+        count = len(self.queue) + self.inner.drain()
+        self.queue.clear()
+        return count
+
+    def stop(self) -> None:
+        self.queue.clear()
+        self.inner.stop()
+
+
 def test_every_capture_is_rendered_after_it_was_asked_for() -> None:
     scene = Scene()
-    mock = MockRealSense(scene, noise=False)
-    with RealSenseCamera(QUIET, POSE, mock.source()) as camera:
+    source = Queued(MockRealSense(scene, noise=False).source())
+    with RealSenseCamera(QUIET, POSE, source) as camera:
         for _ in range(3):
-            mock.push()  # what queued up while nobody asked
-            mock.push()
+            frames = [source.inner.wait(0.1) for _ in range(2)]
+            for one in frames:
+                one.keep()
+            source.queue += frames
             before = scene.rendered
             assert camera.capture().rgb[0, 0, 2] > before
 

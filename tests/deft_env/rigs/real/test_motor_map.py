@@ -51,6 +51,15 @@ def test_every_joint_is_strictly_monotone_in_its_motor(fitted: MotorMap) -> None
         assert np.all(steps > 0) or np.all(steps < 0)
 
 
+def test_a_finger_that_saturates_or_falls_back_is_still_mapped_monotonically() -> None:
+    motors, joints = pairs(200, 0.02)
+    for j in (2, 6):
+        joints[:, j] = np.minimum(motors[:, DRIVERS[j]], 0.5) - 0.2 * np.maximum(motors[:, DRIVERS[j]] - 0.9, 0)
+    found = MotorMap.fit(motors, joints)
+    assert np.all(np.diff(found.values_rad[[2, 6]]) > 0)
+    assert found.residuals[2].rms_rad < 0.06
+
+
 def test_invert_undoes_predict(fitted: MotorMap) -> None:
     motors = generator("inverse").uniform(fitted.motor_low_rad, fitted.motor_high_rad, (200, 12))
     np.testing.assert_allclose(fitted.invert(fitted.predict(motors)), motors, atol=1e-6)
