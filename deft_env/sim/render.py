@@ -56,6 +56,13 @@ def _gl_context(width: int, height: int) -> Any:
     raise RenderingUnavailableError(f"{NO_GL} ({'; '.join(reasons)})")
 
 
+def _checksum(*buffers: Any) -> int:
+    value = 0
+    for buffer in buffers:
+        value = zlib.adler32(np.ascontiguousarray(buffer).tobytes(), value)
+    return value
+
+
 class _Renderer:
     """A context with the textures and meshes of one family of models, and a scene to draw them with."""
 
@@ -72,6 +79,16 @@ class _Renderer:
         self.option = mujoco.MjvOption()
         self.option.geomgroup[:] = [1, 1, 1, 0, 0, 0]
         self.perturb = mujoco.MjvPerturb()
+        self.meshes = _checksum(model.mesh_vert, model.mesh_face)
+
+    def use(self, model: Any) -> None:
+        """Uploads the meshes of ``model`` if they are not the ones of the last picture: far cheaper than a context."""
+        meshes = _checksum(model.mesh_vert, model.mesh_face)
+        if meshes != self.meshes:
+            self.gl.make_current()
+            for mesh in range(model.nmesh):
+                self._mj.mjr_uploadMesh(model, self.context, mesh)
+            self.meshes = meshes
 
     def update(self, model: Any, data: Any, camera: str, shadows: bool) -> None:
         mujoco = self._mj
@@ -116,14 +133,13 @@ def _renderer(model: Any, width: int, height: int) -> _Renderer:
     cache: dict[tuple[int, ...], _Renderer] | None = getattr(_local, "cache", None)
     if cache is None:
         cache = _local.cache = {}
-    assets = 0
-    for buffer in (model.tex_data, model.mesh_vert, model.mesh_face, model.mat_texid, model.hfield_data):
-        assets = zlib.adler32(np.ascontiguousarray(buffer).tobytes(), assets)
+    assets = _checksum(model.tex_data, model.mat_texid, model.hfield_data)
     key = (width, height, assets, model.ntex, model.nmesh, int(model.vis.quality.shadowsize))
     if key not in cache:
         while len(cache) >= _KEPT_CONTEXTS:
             cache.pop(next(iter(cache))).close()
         cache[key] = _Renderer(model, width, height)
+    cache[key].use(model)
     return cache[key]
 
 
