@@ -19,8 +19,6 @@ from deft_env.rigs.rig import Frames
 
 Rotation = Literal["episode", "run", "palm-down"]
 ROTATIONS: Final[tuple[str, ...]] = get_args(Rotation)
-R_PALM_DOWN: Final = np.array([[0.0, -1.0, 0.0], [-1.0, 0.0, 0.0], [0.0, 0.0, -1.0]])
-"""R_base_hand of a palm that faces the table: the flange's z points down, the thumb to base -y (our choice)."""
 HALF_CLOSED: Final = 0.5
 """Share of each bending joint's upper limit (our choice for "half closed")."""
 
@@ -30,6 +28,24 @@ def half_closed() -> NDArray[np.float64]:
     fingers = HALF_CLOSED * grasp.HIGH[grasp.FINGERS]
     fingers[0::4] = 0.0
     return grasp.motors_to_joints(grasp.joints_to_motors(fingers))
+
+
+def palm_down_wrist(nominal: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Wrist angles (3,) that turn the task's nominal orientation, by the shortest way, until the palm faces the table.
+
+    The palm faces along the hand's z. Keeping the nominal heading is our choice.
+
+    Raises:
+        ValueError: if the nominal palm is a quarter turn or more away from that.
+    """
+    z = np.asarray(nominal, dtype=np.float64)[:, 2]
+    if z[2] > -0.07:  # 86 degrees, the limit of each wrist angle
+        raise ValueError("nominal: the palm is a quarter turn or more away from facing down; use another rotation")
+    x, y = z[0], z[1]
+    scale = 1.0 / (1.0 - z[2])
+    # Rodrigues' formula for the turn that takes z to (0, 0, -1).
+    turn = np.array([[1 - scale * x * x, -scale * x * y, x], [-scale * x * y, 1 - scale * y * y, y], [-x, -y, -z[2]]])
+    return grasp.rotation_to_wrist(turn @ nominal, nominal)
 
 
 class HeuristicPrior(Prior):
@@ -56,7 +72,7 @@ class HeuristicPrior(Prior):
 
     def _wrist(self, key: EpisodeKey, task: TaskLike) -> NDArray[np.float64]:
         if self.rotation == "palm-down":
-            return grasp.rotation_to_wrist(R_PALM_DOWN, task.nominal_rotation)
+            return palm_down_wrist(task.nominal_rotation)
         if self.rotation == "run":
             generator = episode.generator("run", key.task, key.seed, "heuristic rotation")
         else:

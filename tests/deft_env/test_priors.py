@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.spatial.transform import Rotation
 
 from deft_env import grasp, registries, testing
 from deft_env.episode import EpisodeKey, Frame
 from deft_env.prior import Prior, PriorFailureError
-from deft_env.prior.heuristic import HeuristicPrior, half_closed
+from deft_env.prior.heuristic import HeuristicPrior, half_closed, palm_down_wrist
 from deft_env.prior.segmentation import base_points, box_centre_m, segment
 from deft_env.prior.simulated import SimulatedPrior, dependent_error
 from deft_env.rigs.rig import Frames, PriorError, SceneTruth
@@ -105,6 +106,20 @@ def test_rotations_of_the_heuristic() -> None:
     assert np.abs(wrists["episode"]).max() <= grasp.WRIST_LIMIT_RAD
     with pytest.raises(ValueError, match="rotation"):
         HeuristicPrior("spin")  # type: ignore[arg-type]
+
+
+@given(st.floats(-np.pi, np.pi), st.floats(0, 1.4), st.floats(-np.pi, np.pi))
+def test_palm_down_faces_the_table_by_the_shortest_way(spin: float, tilt: float, heading: float) -> None:
+    nominal = Rotation.from_euler("ZYZ", [heading, tilt, spin]).as_matrix() @ np.diag([1.0, -1.0, -1.0])
+    wrist = palm_down_wrist(nominal)
+    turned = grasp.wrist_to_rotation(wrist, nominal)
+    np.testing.assert_allclose(turned[:, 2], [0.0, 0.0, -1.0], atol=1e-9)
+    assert Rotation.from_matrix(turned @ nominal.T).magnitude() == pytest.approx(tilt, abs=1e-6)
+
+
+def test_palm_down_needs_a_palm_that_can_face_down() -> None:
+    with pytest.raises(ValueError, match="quarter turn"):
+        palm_down_wrist(np.eye(3))
 
 
 def test_an_empty_table_is_said_not_guessed() -> None:
