@@ -2,7 +2,7 @@
 
 The central 480 x 480 square is cut out (80 columns on each side go) and reduced by 15/7. Colour is averaged over the
 area that each pixel covers; depth is sampled at the nearest pixel, so that holes (0) and edges are never mixed.
-Pixel coordinates of K count from the centre of the first pixel, as a RealSense camera's do.
+Pixel coordinates of K count from the picture's edge: pixel i covers [i, i + 1), its centre is i + 0.5.
 """
 
 from __future__ import annotations
@@ -40,8 +40,6 @@ def depth(frame: Frame) -> NDArray[np.float32]:
 
 
 def intrinsics(frame: Frame) -> NDArray[np.float64]:
-    """K (3, 3) of the observation: pixel (u, v) of the frame is seen at ((u - left + 0.5) s - 0.5, …), s = 224/480."""
-    to_small = np.array(
-        [[_SCALE, 0.0, (0.5 - _LEFT) * _SCALE - 0.5], [0.0, _SCALE, (0.5 - _TOP) * _SCALE - 0.5], [0.0, 0.0, 1.0]]
-    )
+    """K (3, 3) of the observation: the frame's (u, v) is seen at ((u - left) s, (v - top) s), s = 224 / 480."""
+    to_small = np.array([[_SCALE, 0.0, -_LEFT * _SCALE], [0.0, _SCALE, -_TOP * _SCALE], [0.0, 0.0, 1.0]])
     return to_small @ frame.K

@@ -12,7 +12,7 @@ from deft_env.episode import FRAME_SHAPE, Frame
 
 CAMERA_HEIGHT_M: Final = 1.0
 FOCAL_PX: Final = 600.0
-K: Final = np.array([[FOCAL_PX, 0.0, 319.5], [0.0, FOCAL_PX, 239.5], [0.0, 0.0, 1.0]])
+K: Final = np.array([[FOCAL_PX, 0.0, 320.0], [0.0, FOCAL_PX, 240.0], [0.0, 0.0, 1.0]])
 T_BASE_CAM: Final = np.array(
     [[0.0, -1.0, 0.0, 0.45], [-1.0, 0.0, 0.0, 0.0], [0.0, 0.0, -1.0, CAMERA_HEIGHT_M], [0.0, 0.0, 0.0, 1.0]]
 )
@@ -69,7 +69,7 @@ def picture(blob: Blob, lift_m: float) -> Frame:
     u0, v0 = K[0, 2] - blob.y_m * scale, K[1, 2] - (blob.x_m - T_BASE_CAM[0, 3]) * scale
     left, right = max(0, math.floor(u0 - long_px)), min(columns, math.ceil(u0 + long_px) + 1)
     top, bottom = max(0, math.floor(v0 - long_px)), min(rows, math.ceil(v0 + long_px) + 1)
-    v, u = np.mgrid[top:bottom, left:right]
+    v, u = np.mgrid[top:bottom, left:right] + 0.5
     x, y = (v0 - v), (u0 - u)  # base x and y, in pixels
     c, s = math.cos(blob.yaw_rad), math.sin(blob.yaw_rad)
     inside = ((c * x + s * y) / long_px) ** 2 + ((c * y - s * x) / short_px) ** 2 <= 1.0

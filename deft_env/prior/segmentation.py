@@ -41,7 +41,7 @@ def base_points(frame: Frame) -> NDArray[np.float64]:
     """Every pixel's point in the robot base frame, (480, 640, 3) m; NaN where the depth is a hole."""
     rows, columns = frame.depth_m.shape
     depth = np.where(frame.depth_m > 0.0, frame.depth_m.astype(np.float64), np.nan)
-    rays = np.stack(np.broadcast_arrays(*np.meshgrid(np.arange(columns), np.arange(rows)), 1.0), axis=-1)
+    rays = np.stack(np.broadcast_arrays(*np.meshgrid(np.arange(columns) + 0.5, np.arange(rows) + 0.5), 1.0), axis=-1)
     camera_from_pixel = np.linalg.inv(frame.K)
     turn = frame.T_base_cam[:3, :3] @ camera_from_pixel
     points: NDArray[np.float64] = rays @ turn.T
@@ -79,6 +79,6 @@ def segment(frame: Frame) -> Segment:
 def box_centre_m(frame: Frame, found: Segment) -> NDArray[np.float64]:
     """The centre of the object's bounding box, lifted to (3,) m in the base frame at the object's median depth."""
     left, top, right, bottom = found.box
-    pixel = np.array([(left + right - 1) / 2, (top + bottom - 1) / 2, 1.0])
+    pixel = np.array([(left + right) / 2, (top + bottom) / 2, 1.0])
     camera = np.linalg.solve(frame.K, pixel) * found.depth_m
     return frame.T_base_cam[:3, :3] @ camera + frame.T_base_cam[:3, 3]

@@ -195,21 +195,20 @@ def test_the_observation_is_a_crop_with_its_own_intrinsics() -> None:
     frame, truth = frames[0], frames.truths[0].parameters
     camera = np.linalg.inv(frame.T_base_cam) @ [truth["x_m"], truth["y_m"], truth["height_m"], 1.0]
     pixel = observation.intrinsics(frame) @ camera[:3]
-    u, v = np.rint(pixel[:2] / pixel[2]).astype(int)
+    u, v = np.floor(pixel[:2] / pixel[2]).astype(int)
     picture, depth = observation.image(frame), observation.depth(frame)
     assert abs(float(depth[v, u, 0]) - camera[2]) < 1e-5
     blob = depth[..., 0] < 1.0
     rows, columns = np.nonzero(blob)
-    np.testing.assert_allclose([columns.mean(), rows.mean()], pixel[:2] / pixel[2], atol=0.6)
+    np.testing.assert_allclose([columns.mean() + 0.5, rows.mean() + 0.5], pixel[:2] / pixel[2], atol=0.25)
     assert not np.array_equal(picture[v, u], picture[0, 0])
 
 
 def test_intrinsics_map_edges_to_edges() -> None:
     frame = LandscapeRig().reset_batch(testing.keys_of("PickCup", 1))[0]
     to_small = observation.intrinsics(frame) @ np.linalg.inv(frame.K)
-    # Pixels count from the centre of the first one: the square's edges are half a pixel outside of its centres.
-    np.testing.assert_allclose(to_small @ [79.5, -0.5, 1.0], [-0.5, -0.5, 1.0], atol=1e-9)
-    np.testing.assert_allclose(to_small @ [559.5, 479.5, 1.0], [223.5, 223.5, 1.0], atol=1e-9)
+    np.testing.assert_allclose(to_small @ [80.0, 0.0, 1.0], [0.0, 0.0, 1.0], atol=1e-9)
+    np.testing.assert_allclose(to_small @ [560.0, 480.0, 1.0], [224.0, 224.0, 1.0], atol=1e-9)
 
 
 def test_holes_stay_holes() -> None:

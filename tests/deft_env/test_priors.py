@@ -84,7 +84,7 @@ def test_the_heuristic_finds_the_blob() -> None:
     assert frames.truths is not None
     for row, truth in zip(xi, frames.truths, strict=True):
         place = [truth.parameters[name] for name in ("x_m", "y_m", "height_m")]
-        np.testing.assert_allclose(row[grasp.MU], place, atol=0.002)
+        np.testing.assert_allclose(row[grasp.MU], place, atol=0.0012)
         np.testing.assert_array_equal(row[grasp.FINGERS], half_closed())
 
 
