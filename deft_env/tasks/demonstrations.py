@@ -38,6 +38,13 @@ def pull() -> Array:
     return eased_steps(np.array([-0.09, 0, 0, 0, 0, 0]), 0, 34)
 
 
+def squeeze() -> Array:
+    """Up by 8.2 cm, 10 cm ahead, and down by 4.9 cm on the reamer, then a pause of pressing."""
+    up = eased_steps(np.array([0, 0, 0.082, 0, 0, 0]), 0, 12)
+    ahead = eased_steps(np.array([0.10, 0, 0, 0, 0, 0]), 7, 24)
+    return up + ahead + eased_steps(np.array([0, 0, -0.049, 0, 0, 0]), 22, 36)
+
+
 def pour() -> Array:
     """Up by 10 cm, then 135 degrees about the forearm (20 degrees below the heading), as a right hand pours."""
     forearm = np.array([np.cos(np.deg2rad(20.0)), 0.0, -np.sin(np.deg2rad(20.0))])
@@ -45,11 +52,39 @@ def pour() -> Array:
     return up + eased_steps(np.concatenate([np.zeros(3), -np.deg2rad(135.0) * forearm]), 8, 39)
 
 
+def stir() -> Array:
+    """A little up, then 1.1 turns counter-clockwise on a circle of 3.8 cm, whose far point is the start."""
+    angle = np.cumsum(eased_steps(np.array([np.deg2rad(400.0), 0, 0, 0, 0, 0]), 3, 40)[:, 0])
+    path = 0.038 * np.column_stack([np.cos(angle) - 1.0, np.sin(angle), np.zeros(_STEPS)])
+    steps = np.diff(path, axis=0, prepend=np.zeros((1, 3)))
+    return eased_steps(np.array([0, 0, 0.012, 0, 0, 0]), 0, 5) + np.column_stack([steps, np.zeros((_STEPS, 3))])
+
+
+def scoop() -> Array:
+    """To the left by 4.5 cm with a slight press, then the bowl is levelled (39 degrees) and lifted by 10 cm.
+
+    The bowl, 13.5 cm to the left of the hand down the handle, follows the pull and the lift; the hand turns about it.
+    """
+    tilt = np.deg2rad(39.0)
+    bowl = np.cumsum(eased_steps(np.array([0, 0.045, -0.004, 0, 0, 0]), 0, 16), axis=0)
+    bowl += np.cumsum(eased_steps(np.array([0, 0, 0.104, 0, 0, 0]), 15, 38), axis=0)
+    turned = np.cumsum(eased_steps(np.array([0, 0, 0, tilt, 0, 0]), 13, 36)[:, 3])
+    hand = 0.135 * np.column_stack([np.zeros(_STEPS), -np.cos(tilt - turned), np.sin(tilt - turned)])
+    start = 0.135 * np.array([[0.0, -np.cos(tilt), np.sin(tilt)]])
+    steps = np.zeros((_STEPS, 6))
+    steps[:, :3] = np.diff(bowl[:, :3] + hand, axis=0, prepend=start)
+    steps[:, 3] = np.diff(turned, prepend=0.0)
+    return steps
+
+
 PATHS: Final[dict[str, Callable[[], Array]]] = {
     "PickCup": lift,
     "PickSpoon": lift,
     "OpenDrawer": pull,
     "PourCup": pour,
+    "StirSpoon": stir,
+    "ScoopGrape": scoop,
+    "SqueezeLemon": squeeze,
 }
 """Task -> its scripted displacements, in the frame of the grasp's heading."""
 

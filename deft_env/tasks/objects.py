@@ -68,17 +68,17 @@ _SPECS: Final = (
     ObjectSpec(
         "solo_cup",
         "cup",
-        {"bottom_radius": (0.026, 0.030), "top_radius": (0.034, 0.039), "height": (0.095, 0.115)},
-        (0.04, 0.12),
-        (0.55, 0.85),
+        {"bottom_radius": (0.029, 0.032), "top_radius": (0.041, 0.046), "height": (0.110, 0.120)},
+        (0.12, 0.25),
+        (0.40, 0.60),
         (_RED, _WHITE),
     ),
     ObjectSpec(
         "blue_cup",
         "cup",
-        {"bottom_radius": (0.031, 0.036), "top_radius": (0.031, 0.036), "height": (0.085, 0.105)},
-        (0.08, 0.20),
-        (0.50, 0.80),
+        {"bottom_radius": (0.034, 0.038), "top_radius": (0.034, 0.038), "height": (0.090, 0.105)},
+        (0.15, 0.30),
+        (0.40, 0.60),
         (_BLUE, _BLACK),
     ),
     ObjectSpec(
@@ -138,7 +138,7 @@ _SPECS: Final = (
         (0.5, 0.8),
         (_YELLOW, _WHITE),
     ),
-    ObjectSpec("half_lemon", "lemon", {"radius": (0.027, 0.032)}, (0.04, 0.07), (0.6, 0.9), (_YELLOW, _CRUMB)),
+    ObjectSpec("half_lemon", "lemon", {"radius": (0.029, 0.033)}, (0.04, 0.07), (0.6, 0.9), (_YELLOW, _CRUMB)),
     ObjectSpec(
         "pan_spatula_bagel",
         "bagel_set",
@@ -163,5 +163,41 @@ _SPECS: Final = (
         "purple_grapes", "grapes", {"berry_radius": (0.010, 0.012)}, (0.025, 0.040), (0.5, 0.8), (_PURPLE, _WOOD)
     ),
 )
-OBJECTS: Final[Mapping[str, ObjectSpec]] = {spec.name: spec for spec in _SPECS}
+
+
+def _stir_set(name: str, spoon: str, length_m: Range, pot_rgba: tuple[Colour, Colour]) -> ObjectSpec:
+    """A pot with a long-handled stirring version of a spoon: mass and friction are the spoon's, the pot stands fast."""
+    parts = {spec.name: spec for spec in _SPECS}
+    pot, tool = parts["pot"], parts[spoon]
+    sizes = {**tool.sizes_m, "length": length_m, "pot_radius": pot.sizes_m["radius"], "pot_height": (0.070, 0.085)}
+    return ObjectSpec(name, "stir_set", sizes, tool.mass_kg, tool.friction, (*tool.rgba, *pot_rgba))
+
+
+def _scoop_set(name: str, spoon: str, grapes: str, length_m: Range, dish_rgba: Colour) -> ObjectSpec:
+    """A dish with single grapes and a serving version of a spoon: mass and friction are the spoon's, the dish stands."""
+    parts = {spec.name: spec for spec in _SPECS}
+    tool, berries = parts[spoon], parts[grapes]
+    sizes = {**tool.sizes_m, "length": length_m, **berries.sizes_m}
+    return ObjectSpec(name, "scoop_set", sizes, tool.mass_kg, tool.friction, (*tool.rgba, dish_rgba, berries.rgba[0]))
+
+
+def _lemon_set(name: str, juicer: str, friction: Range, juicer_rgba: tuple[Colour, Colour]) -> ObjectSpec:
+    """A juicer with half a lemon: mass and friction are the lemon's, the juicer stands fast."""
+    parts = {spec.name: spec for spec in _SPECS}
+    lemon = parts["half_lemon"]
+    sizes = {"lemon_radius": lemon.sizes_m["radius"], **parts[juicer].sizes_m}
+    return ObjectSpec(name, "lemon_set", sizes, lemon.mass_kg, friction, (*lemon.rgba, *juicer_rgba))
+
+
+_SETS: Final = (
+    _stir_set("pot_and_wooden_spoon", "wooden_spoon", (0.215, 0.235), (_STEEL, _BLACK)),
+    _stir_set("pot_and_steel_spoon", "steel_spoon", (0.195, 0.215), (_BLUE, _WHITE)),
+    _lemon_set("glass_juicer_and_lemon", "glass_juicer", (0.7, 1.0), (_CLEAR, _WHITE)),
+    _lemon_set("plastic_juicer_and_lemon", "plastic_juicer", (0.6, 0.9), (_GREEN, _GREEN)),
+    _scoop_set("dish_and_wooden_spoon", "wooden_spoon", "grapes", (0.205, 0.225), _WHITE),
+    _scoop_set("dish_and_steel_spoon", "steel_spoon", "purple_grapes", (0.195, 0.215), _YELLOW),
+)
+"""Groups of the thirteen objects that a task places together."""
+
+OBJECTS: Final[Mapping[str, ObjectSpec]] = {spec.name: spec for spec in (*_SPECS, *_SETS)}
 """Every object by name."""
