@@ -97,7 +97,7 @@ class LogRankCEM(Search):
         if told.n < self.warmup:
             return np.zeros(DIM), np.ones(DIM)
         # At n = warmup all results would be elites of equal standing but for the weights; half of them select.
-        omega = told.z[told.best(max(1, min(self.elites, told.n // 2)))]
+        omega = told.z[told.best(self.elites)]
         weights = np.log(len(omega) + 0.5) - np.log(np.arange(1, len(omega) + 1))
         weights /= weights.sum()
         mean = np.add.reduce(omega * weights[:, None], 0)

@@ -1,0 +1,116 @@
+"""Any optimizer of nevergrad as ``ng:NAME``.
+
+Listed by name are only optimizers that are really different at 22 dimensions and 30 episodes: many of nevergrad's names
+ask exactly the same points there (``deft_agents.duplicates`` finds that out), or recommend the untouched prior.
+"""
+
+from __future__ import annotations
+
+import difflib
+import warnings
+from typing import Any
+
+import nevergrad
+import numpy as np
+from nevergrad.common.errors import TellNotAskedNotSupportedError
+
+from deft_agents.registry import searches
+from deft_agents.search.base import DIM, LIMIT, Array, Search
+from deft_agents.search.isolation import OwnGlobals
+from deft_env.episode import Context
+
+
+class Nevergrad(Search):
+    """One optimizer of nevergrad, told the negative reward of its own candidates and, where it can, of foreign ones.
+
+    An optimizer that is not listed may deadlock when it is asked twice without being told: while a candidate of such a
+    one is out, further asks are draws of the initial distribution, told as foreign points where that is possible.
+
+    The space is unbounded for the library, in units of sigma; what lies outside the box is clipped by the agent.
+    """
+
+    def __init__(self, *, seed: int, budget: int, variant: str) -> None:
+        """Makes the search.
+
+        Args:
+            seed: of the agent.
+            budget: planned episodes; many of the optimizers choose by it what they do.
+            variant: nevergrad's name of the optimizer.
+
+        Raises:
+            ValueError: if nevergrad has no such optimizer, or it needs a library that is not installed.
+        """
+        super().__init__(seed=seed, budget=budget)
+        known = nevergrad.optimizers.registry
+        if variant not in known:
+            near = difflib.get_close_matches(variant, list(known), n=3)
+            raise ValueError(f"agent: nevergrad has no optimizer {variant!r}; near: {', '.join(near) or 'none'}")
+        self._globals = OwnGlobals(int(self.rng.integers(2**31)))
+        self._candidates: dict[int, Any] = {}
+        self._asked = 0
+        self._one_at_a_time = f"ng:{variant}" not in searches.names()
+        try:
+            with self._globals.entered():
+                self._optimizer = self._make(variant)
+                self.learns_from_foreign = self._takes_foreign(variant)
+        except ImportError as error:
+            raise ValueError(
+                f"agent: nevergrad's {variant!r} needs a library that is not installed: {error}"
+            ) from error
+
+    def _make(self, variant: str) -> Any:
+        space = nevergrad.p.Array(shape=(DIM,))
+        space.random_state = np.random.RandomState(int(np.random.randint(2**31)))  # noqa: NPY002 - our own world
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            # Some scale themselves by log(budget) and refuse a budget of one.
+            return nevergrad.optimizers.registry[variant](
+                parametrization=space, budget=max(self.budget, 2), num_workers=1
+            )
+
+    def _takes_foreign(self, variant: str) -> bool:
+        """Tries it on an optimizer that is thrown away."""
+        scratch = self._make(variant)
+        try:
+            scratch.tell(scratch.parametrization.spawn_child(new_value=np.zeros(DIM)), 0.0)
+        except (TellNotAskedNotSupportedError, NotImplementedError):
+            return False
+        return True
+
+    def ask(self, context: Context) -> Array:
+        """The optimizer's next candidate (or a stand-by draw, see the class)."""
+        number = self._asked
+        self._asked += 1
+        if self._one_at_a_time and self._candidates:
+            return self.rng.standard_normal(DIM)
+        with self._globals.entered(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            candidate = self._optimizer.ask()
+        self._candidates[number] = candidate
+        # Some optimizers run away to infinity on flat rewards; the box is all that the agent can use.
+        z: Array = np.nan_to_num(np.asarray(candidate.value, dtype=np.float64), nan=0.0, posinf=LIMIT, neginf=-LIMIT)
+        return z
+
+    def tell(self, number: int, z: Array, reward: float, context: Context) -> None:
+        """Tells the candidate that was asked, or a child of the start at a foreign point."""
+        with self._globals.entered(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            if number in self._candidates:
+                candidate = self._candidates.pop(number)
+            elif not self.learns_from_foreign:
+                return
+            else:
+                candidate = self._optimizer.parametrization.spawn_child(new_value=z.copy())
+            self._optimizer.tell(candidate, -reward)
+
+    def recommend(self) -> Array:
+        """The library's recommendation; the untouched prior before any result."""
+        if not self._optimizer.num_tell:
+            return np.zeros(DIM)
+        before = self._globals.snapshot()
+        with self._globals.entered(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            value = self._optimizer.recommend().value
+        self._globals.restore(before)
+        z = np.nan_to_num(np.asarray(value, dtype=np.float64), nan=0.0, posinf=LIMIT, neginf=-LIMIT)
+        return np.clip(z, -LIMIT, LIMIT)
