@@ -1,6 +1,7 @@
 """Contact points in a picture -> one point in the robot's base frame, through depth and calibration (paper, 3.1).
 
-Pixel coordinates here are measured from the picture's edge: pixel i covers [i, i + 1), as boxes do.
+Pixel coordinates here are measured from the picture's edge: pixel i covers [i, i + 1), as boxes do,
+and K is taken to count the same way (the simulated camera's does).
 """
 
 from __future__ import annotations
@@ -109,8 +110,7 @@ def lift(frame: Frame, pixel: ArrayLike, mask: ArrayLike | None = None) -> Lifte
     """
     at = np.asarray(pixel, dtype=np.float64)
     z, hole = depth_at(frame.depth_m, at, mask)
-    # Boxes and contacts count from the picture's edge; K counts from the centre of the first pixel.
-    point_cam = z * np.linalg.solve(frame.K, np.array([at[0] - 0.5, at[1] - 0.5, 1.0]))
+    point_cam = z * np.linalg.solve(frame.K, np.array([at[0], at[1], 1.0]))
     point = frame.T_base_cam[:3, :3] @ point_cam + frame.T_base_cam[:3, 3]
     return Lifted(point, at, z, hole)
 
@@ -121,4 +121,4 @@ def project(points_base_m: ArrayLike, K: ArrayLike, T_base_cam: ArrayLike) -> Ar
     camera = (np.asarray(points_base_m, dtype=np.float64) - T[:3, 3]) @ T[:3, :3]
     depth = np.where(camera[..., 2:] > 1e-6, camera[..., 2:], np.nan)
     pixels: Array = (camera / depth) @ K.T
-    return pixels[..., :2] + 0.5
+    return pixels[..., :2]

@@ -209,6 +209,7 @@ def test_trunk_weights_go_into_the_paper_preset_only():
     assert train.TrainConfig(data=("x",), out="y").epochs == paper.AFFORDANCE_EPOCHS
 
 
+@pytest.mark.slow
 def test_training_learns_place_colour_and_words(toy_labels):
     """Steps on the toy problem beat the best constant answer by far, on labels that were not trained on."""
     config = train.TrainConfig(data=("x",), out="y", preset="small", lr=2e-3, batch=32, augment=False)

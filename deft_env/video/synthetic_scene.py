@@ -1,0 +1,252 @@
+"""Scenes of synthetic videos: a task's objects (train split) or a random shape, clutter, light, camera, and a grasp
+of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import mujoco
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
+
+from deft_env.episode import EpisodeKey
+from deft_env.registries import TASK_WORDS, tasks
+from deft_env.sim import names, robot, world
+from deft_env.sim.execute import robot_qpos
+from deft_env.video import human_hand
+
+Array = NDArray[np.float64]
+
+SHAPE_WORDS: Final = {"box": "box", "cylinder": "can", "stick": "stick", "ball": "ball", "mug": "mug", "bar": "bar"}
+VERBS: Final = ("pick up the {}", "take the {}", "grab the {}", "lift the {}")
+SHAPE: Final = "shape"
+WIDEST_M: Final = 0.095
+"""Widest part that a hand closes round (assumed)."""
+SEED_OFFSET: Final = 900_000
+"""Added to the seed of task scenes, so that no scene of an experiment is met in training."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Stage:
+    """A compiled world with everything placed, before the hand moves.
+
+    Attributes:
+        model, data: MuJoCo's; ``data.qpos`` holds the placed objects.
+        hand: the human hand in it.
+        target: geoms of the object.
+        K, T_world_cam: camera.
+        words: what the person is asked to do.
+    """
+
+    model: Any
+    data: Any
+    hand: human_hand.Hand
+    target: tuple[int, ...]
+    K: Array
+    T_world_cam: Array
+    words: str
+
+
+def _colour(rng: np.random.Generator) -> list[float]:
+    return [*rng.uniform(0.05, 0.95, 3).tolist(), 1.0]
+
+
+def _add_shape(body: Any, kind: str, rng: np.random.Generator) -> float:
+    """Adds a random shape standing on the body's origin; returns the radius of its footprint."""
+    box, cylinder, capsule = mujoco.mjtGeom.mjGEOM_BOX, mujoco.mjtGeom.mjGEOM_CYLINDER, mujoco.mjtGeom.mjGEOM_CAPSULE
+    rgba = _colour(rng)
+    if kind == "box":
+        half = rng.uniform([0.015, 0.015, 0.015], [0.045, 0.042, 0.065])
+        body.add_geom(type=box, pos=[0, 0, half[2]], size=half, rgba=rgba)
+        return float(np.hypot(half[0], half[1]))
+    if kind in ("cylinder", "mug"):
+        r, h = rng.uniform(0.02, 0.043), rng.uniform(0.025, 0.065)
+        body.add_geom(type=cylinder, pos=[0, 0, h], size=[r, h, 0], rgba=rgba)
+        if kind == "mug":
+            body.add_geom(type=cylinder, pos=[0, 0, 2 * h], size=[0.9 * r, 0.001, 0], rgba=[0.15, 0.13, 0.12, 1])
+        return r
+    if kind == "ball":
+        r = rng.uniform(0.018, 0.042)
+        body.add_geom(type=mujoco.mjtGeom.mjGEOM_SPHERE, pos=[0, 0, r], size=[r, 0, 0], rgba=rgba)
+        return r
+    length, r = rng.uniform(0.05, 0.12), rng.uniform(0.006, 0.014)
+    lift = rng.uniform(0.0, 0.03)
+    if kind == "stick":
+        body.add_geom(type=capsule, fromto=[-length, 0, r + lift, length, 0, r + lift], size=[r, 0, 0], rgba=rgba)
+        if lift > 0.01:
+            for x in (-length, length):
+                body.add_geom(type=capsule, fromto=[x, 0, r, x, 0, r + lift], size=[r, 0, 0], rgba=rgba)
+    else:
+        body.add_geom(type=box, pos=[0, 0, 1.3 * r], size=[length, r, 1.3 * r], rgba=rgba)
+    return length
+
+
+def _surroundings(spec: Any, rng: np.random.Generator, view: str) -> None:
+    """Varies light, table, and the ego camera round the rig's own pose."""
+    for light in spec.lights:
+        light.diffuse = (np.array(light.diffuse) * rng.uniform(0.5, 1.5) * rng.uniform(0.85, 1.15, 3)).clip(0, 1)
+        light.dir = np.array(light.dir) + rng.normal(0, 0.25, 3)
+    spec.material("wood").rgba = [*rng.uniform(0.75, 1.2, 3) * rng.uniform(0.6, 1.2), 1.0]
+    position = np.array(world.EGO_POSITION_M) + rng.normal(0, 0.035, 3)
+    target = np.array(world.EGO_TARGET_M) + rng.normal(0, 0.025, 3)
+    if view == "person":  # from the person's own head: round the target by half a turn
+        position[:2] = 2 * target[:2] - position[:2]
+    pose = world.look_at(tuple(position), tuple(target))
+    pose[:3, :3] = pose[:3, :3] @ Rotation.from_euler("z", rng.normal(0, 0.03)).as_matrix()
+    camera = spec.camera(names.EGO_CAMERA)
+    camera.pos = pose[:3, 3]
+    camera.quat = Rotation.from_matrix(pose[:3, :3] * np.array([1.0, -1.0, -1.0])).as_quat(scalar_first=True)
+
+
+def _clutter(spec: Any, rng: np.random.Generator, centre: Array, clear_m: float) -> None:
+    kinds = list(SHAPE_WORDS)
+    for _ in range(int(rng.integers(0, 4))):
+        place = rng.uniform([0.18, -0.35], [0.72, 0.35])
+        if np.linalg.norm(place - centre[:2]) < clear_m + 0.14:
+            continue
+        turn = Rotation.from_euler("z", rng.uniform(-np.pi, np.pi)).as_quat(scalar_first=True)
+        body = spec.worldbody.add_body(pos=[*place, 0.0], quat=turn)
+        _add_shape(body, kinds[int(rng.integers(len(kinds)))], rng)
+
+
+def stage(source: str, seed: int, index: int, rng: np.random.Generator, view: str = "rig") -> Stage:
+    """Builds one world.
+
+    Args:
+        source: a task's name (its train objects, placed as the task places them) or ``"shape"``.
+        seed, index: name the task's scene.
+        rng: draws everything else.
+        view: ``"rig"``: round the pose of the rig's camera, which faces the reaching hand; ``"person"``: from the
+            other side, as a camera on the person's own head sees it.
+    """
+    spec = world.base_spec()
+    _surroundings(spec, rng, view)
+    skin = np.array([0.86, 0.64, 0.52]) * rng.uniform(0.45, 1.1)
+    human_hand.add_hand(spec, [*skin.clip(0, 1), 1.0])
+    if source == SHAPE:
+        kinds = list(SHAPE_WORDS)
+        kind = kinds[int(rng.integers(len(kinds)))]
+        place = np.array([*rng.uniform([0.38, -0.12], [0.56, 0.12]), 0.0])
+        turn = Rotation.from_euler("z", rng.uniform(-np.pi / 2, np.pi / 2)).as_quat(scalar_first=True)
+        body = spec.worldbody.add_body(name=SHAPE, pos=place, quat=turn)
+        clear = _add_shape(body, kind, rng)
+        words = VERBS[int(rng.integers(len(VERBS)))].format(SHAPE_WORDS[kind])
+        bodies: tuple[str, ...] = (SHAPE,)
+        poses: dict[str, tuple[Array, Array]] = {}
+        centre = place
+    else:
+        task = tasks.entry(source).load()()
+        scene = task.draw(EpisodeKey(source, "train", "train", SEED_OFFSET + seed, index))
+        task.build(spec, scene.variant)
+        bodies, poses, centre, clear = task.bodies, dict(scene.poses), scene.position_m, 0.16
+        words = TASK_WORDS[source].instruction
+    _clutter(spec, rng, centre, clear)
+    model = spec.compile()
+    for name, (position, quaternion) in poses.items():
+        body_id = model.body(name)
+        if not body_id.jntnum[0]:
+            model.body_pos[body_id.id], model.body_quat[body_id.id] = position, quaternion
+    data = mujoco.MjData(model)
+    data.qpos[:] = robot_qpos(model, model.qpos0, robot.ARM_PARKED_RAD, np.zeros(16))
+    for name, (position, quaternion) in poses.items():
+        body_id = model.body(name)
+        if body_id.jntnum[0]:
+            values = np.concatenate([position, quaternion])
+            address = int(model.jnt_qposadr[body_id.jntadr[0]])
+            data.qpos[address : address + len(values)] = values
+    hand = human_hand.Hand(model, data)
+    hand.place(np.eye(3), np.array([0.0, 0.0, -3.0]), np.zeros(45))
+    roots = [model.body(b).id for b in bodies]
+    target = tuple(g for g in range(model.ngeom) if model.geom_bodyid[g] in roots)
+    camera = data.camera(names.EGO_CAMERA)
+    mujoco.mj_camlight(model, data)
+    pose = np.eye(4)
+    pose[:3, :3], pose[:3, 3] = camera.xmat.reshape(3, 3) * np.array([1.0, -1.0, -1.0]), camera.xpos
+    return Stage(model, data, hand, target, world.camera_matrix(), pose, words)
+
+
+def extents(model: Any, data: Any, geom: int) -> tuple[Array, Array, Array]:
+    """A geom's centre (3,), half sizes (3,) and axes (3, 3), world, from its bounding box."""
+    box = model.geom_aabb[geom]
+    axes = data.geom_xmat[geom].reshape(3, 3)
+    return data.geom_xpos[geom] + axes @ box[:3], box[3:], axes
+
+
+def graspable(stage: Stage) -> list[tuple[float, int]]:
+    """The object's parts that fit between thumb and fingers, best first.
+
+    A part is good when it is easy to close round (narrow but not thin as paper), long, high above the table, and near
+    the person: what makes a handle, a knob or a cup's wall a handle (our rule).
+    """
+    out = []
+    body = stage.model.geom_bodyid[stage.target[0]]
+    middle = stage.data.xpos[body] + stage.data.xmat[body].reshape(3, 3) @ stage.model.body_ipos[body]
+    loose = float(stage.model.body_jntnum[body] == 0 or stage.model.jnt_type[stage.model.body_jntadr[body]] == 0)
+    for geom in stage.target:
+        if stage.model.geom_contype[geom] == 0 and stage.model.body(stage.model.geom_bodyid[geom]).name != SHAPE:
+            continue
+        centre, half, axes = extents(stage.model, stage.data, geom)
+        level = np.sort(2 * half[np.abs(axes[2]) < 0.8]) if (np.abs(axes[2]) > 0.8).any() else np.sort(2 * half)
+        narrow, tall = float(level[0]), float(2 * np.abs(axes[2]) @ half)
+        if not 0.006 < narrow < WIDEST_M:
+            continue
+        score = 3.0 * min(centre[2], 0.12) + 1.0 * min(float(2 * half.max()), 0.12) + 2.0 * min(tall, 0.1)
+        score -= 0.5 * float(centre[0]) + 1.5 * float(np.linalg.norm(centre[:2] - middle[:2])) * loose
+        score -= 0.1 if narrow < 0.01 else 0.0
+        out.append((score, geom))
+    return sorted(out, reverse=True)
+
+
+def person_grasps(stage: Stage, rng: np.random.Generator, tries: int = 10) -> human_hand.Grasp | None:
+    """A person's grasp of the object, by the rule of ``human_hand`` and this module; None where none was found.
+
+    Tall things are taken from the side, low ones from above; the hand closes across the part's narrow side, reaches
+    from the robot's side of the table, and heads for what the right shoulder reaches easily.
+    """
+    model, data = stage.model, stage.data
+    table = model.geom(names.TABLE_GEOM).id
+    for attempt in range(tries):
+        parts = graspable(stage)
+        if not parts:
+            return None
+        geom = parts[0 if attempt < 7 else min(1, len(parts) - 1)][1]
+        centre, half, axes = extents(model, data, geom)
+        tall = float(np.abs(axes[2]) @ half) * 2
+        reach = np.arctan2(centre[1] + 0.05, centre[0] + 0.25)
+        longest = axes[:, int(np.argmax(half))] * 1.0
+        level = np.hypot(longest[0], longest[1])
+        slender = half.max() > 1.6 * np.sort(half)[1]
+        top_m = centre[2] + 0.5 * tall
+        if slender and level > 0.8:
+            heading = float(np.arctan2(longest[1], longest[0]))
+            heading = (heading - reach + np.pi / 2) % np.pi - np.pi / 2 + reach
+            sticks_out = centre[2] > 0.03 and abs(heading - reach) < 0.7 and tall < 0.04
+            tilt = rng.normal(0.7 if sticks_out and centre[0] > 0.5 else 1.35, 0.1)
+        elif top_m > 0.055:
+            heading, tilt = reach, rng.normal(0.25, 0.08)
+        else:
+            heading, tilt = reach, rng.normal(1.2, 0.12)
+            if half[0] != half[1] and np.abs(axes[2, 2]) > 0.8:  # a low block: across its narrow side
+                side = axes[:, int(np.argmin(half[:2]))]
+                across = float(np.arctan2(side[1], side[0])) - np.pi / 2
+                heading = (across - reach + np.pi / 2) % np.pi - np.pi / 2 + reach
+        heading += rng.normal(0, 0.06)
+        rotation = human_hand.orientation(heading, float(np.clip(tilt, 0.1, 1.55)), rng.normal(0, 0.06))
+        place = centre + rng.normal(0, 0.004, 3)
+        if tall > 0.05 and not (slender and level > 0.8):
+            place[2] = max(centre[2] + tall * rng.uniform(0.05, 0.22), 0.055)
+        others = [g for g in stage.target if g != geom and model.geom_contype[g]]
+        across = np.abs(axes.T @ np.array([-np.sin(heading), np.cos(heading), 0.0]))
+        width = float(np.sort(half)[1] if slender else min(across @ half, np.sort(half)[1] * 1.05))
+        if width <= human_hand.THIN_M:
+            grasp = human_hand.pinch(rotation, place, width)
+            if grasp is not None:
+                stage.hand.place(grasp.rotation, grasp.position_m, grasp.pose)
+        else:
+            grasp = human_hand.close(stage.hand, rotation, place, width, [geom], [table, *others])
+        if grasp is not None:
+            return grasp
+    return None
