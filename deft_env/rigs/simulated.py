@@ -45,7 +45,7 @@ class SimulatedRig(Rig):
         """Makes a rig; models are compiled when first needed.
 
         Args:
-            physics: solver settings.
+            physics: solver settings; None takes each task's own.
             timing: timing of an episode.
             threads: native threads; 0 takes what is available.
             film: keep the states that ``Outcome.film`` draws (memory, no time).
@@ -57,7 +57,7 @@ class SimulatedRig(Rig):
         """
         if device != "cpu":
             raise ValueError(f"device: expected 'cpu', got {device!r}")
-        self.physics, self.timing = physics or world.PhysicsOptions(), timing or controls.ControlOptions()
+        self.physics, self.timing = physics, timing or controls.ControlOptions()
         self.threads, self.film, self.shadows = threads, film, shadows
         self._models: dict[str, SceneModels] = {}
         self._keys: tuple[EpisodeKey, ...] = ()
@@ -70,7 +70,7 @@ class SimulatedRig(Rig):
     def _of(self, name: str) -> SceneModels:
         if name not in self._models:
             made: Task = tasks.load(name)()
-            self._models[name] = SceneModels(made, self.physics)
+            self._models[name] = SceneModels(made, self.physics or world.PhysicsOptions(**made.physics))
         return self._models[name]
 
     def reset_batch(self, keys: Sequence[EpisodeKey]) -> Frames:
@@ -114,14 +114,14 @@ class SimulatedRig(Rig):
         nominal = np.stack([owner.task.nominal_rotation for owner in owners])
         plan = controls.plan(wished, nominal, list(demonstrations), self.timing)
         outcomes: list[Outcome | None] = [None] * n
-        groups: dict[tuple[int, ...], list[int]] = {}
+        groups: dict[tuple[str, tuple[int, ...]], list[int]] = {}
         models: list[Any] = [None] * n
         for i in range(n):
             if not plan.ok[i]:
                 outcomes[i] = self._unreachable(owners[i], scenes[i], keys[i], plan.executed[i], plan.reason[i])
                 continue
             models[i] = owners[i].model(scenes[i])
-            groups.setdefault(layout(models[i]), []).append(i)
+            groups.setdefault((keys[i].task, layout(models[i])), []).append(i)
         for members in groups.values():
             self._play(members, models, owners, scenes, keys, plan, outcomes)
         return [outcome for outcome in outcomes if outcome is not None]
@@ -136,17 +136,16 @@ class SimulatedRig(Rig):
         plan: controls.ControlPlan,
         outcomes: list[Outcome | None],
     ) -> None:
-        """Plays the episodes ``members``, which share a layout, and judges them."""
-        qpos = np.stack(
-            [owners[i].qpos(models[i], scenes[i], plan.arm_qpos[i], plan.hand_qpos[i]) for i in members]
-        )
+        """Plays the episodes ``members``, which share a task and a layout, and judges them."""
+        qpos = np.stack([owners[i].qpos(models[i], scenes[i], plan.arm_qpos[i], plan.hand_qpos[i]) for i in members])
         record = execute.play(
             [models[i] for i in members],
             qpos,
             plan.controls[members],
-            substeps=self.physics.substeps,
+            substeps=owners[members[0]].options.substeps,
             film_every=FILM_EVERY_TICKS if self.film else 0,
             threads=self.threads,
+            tick=owners[members[0]].task.tick([models[i] for i in members]),
         )
         phase = np.zeros((plan.controls.shape[1], 1))
         for name, (start, end) in plan.phases.items():

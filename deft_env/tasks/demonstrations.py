@@ -1,7 +1,7 @@
 """Writes the simulated demonstrations tau: scripted wrist paths of a person, as the tasks' data files.
 
-``python -m deft_env.tasks.demonstrations [TASK …]`` makes the files again. A demonstration extracted from a real video by
-``deft demo-to-trajectory`` has the same format and takes a file's place.
+``python -m deft_env.tasks.demonstrations [TASK …]`` makes the files again. A demonstration extracted from a real video
+by ``deft demo-to-trajectory`` has the same format and takes a file's place.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from deft_env import paper
 from deft_env.demonstration import Demonstration
+from deft_env.sim.rotations import from_vector, rotate
 
 Array = NDArray[np.float64]
 _STEPS: Final = paper.TRAJECTORY_STEPS
@@ -45,6 +46,24 @@ def squeeze() -> Array:
     return up + ahead + eased_steps(np.array([0, 0, -0.049, 0, 0, 0]), 22, 36)
 
 
+def flip() -> Array:
+    """The blade, 15.5 cm ahead and 7 cm below the hand, goes up by 6 cm and turns over to the left by 142 degrees.
+
+    It turns about the forearm's axis, moved through the blade's middle, and shifts 3 cm to the left meanwhile: the
+    blade follows the bagel that it tipped, and pushes it over.
+    """
+    blade = np.array([0.155, 0.0, -0.07])
+    axis = np.array([np.cos(np.deg2rad(28.0)), 0.0, -np.sin(np.deg2rad(28.0))])
+    middle = np.cumsum(eased_steps(np.array([0, 0, 0.06, 0, 0, 0]), 0, 12)[:, :3], axis=0)
+    middle += np.cumsum(eased_steps(np.array([0, 0.03, 0, 0, 0, 0]), 11, 33)[:, :3], axis=0)
+    angle = np.cumsum(eased_steps(np.array([np.deg2rad(-142.0), 0, 0, 0, 0, 0]), 11, 33)[:, 0])
+    hand = blade + middle - rotate(from_vector(angle[:, None] * axis), np.broadcast_to(blade, (_STEPS, 3)))
+    steps = np.zeros((_STEPS, 6))
+    steps[:, :3] = np.diff(hand, axis=0, prepend=np.zeros((1, 3)))
+    steps[:, 3:] = np.diff(angle, prepend=0.0)[:, None] * axis
+    return steps
+
+
 def pour() -> Array:
     """Up by 10 cm, then 135 degrees about the forearm (20 degrees below the heading), as a right hand pours."""
     forearm = np.array([np.cos(np.deg2rad(20.0)), 0.0, -np.sin(np.deg2rad(20.0))])
@@ -61,12 +80,12 @@ def stir() -> Array:
 
 
 def scoop() -> Array:
-    """To the left by 4.5 cm with a slight press, then the bowl is levelled (39 degrees) and lifted by 10 cm.
+    """To the left by 5 cm with a slight press, then the bowl is levelled (39 degrees) and lifted by 10 cm.
 
     The bowl, 13.5 cm to the left of the hand down the handle, follows the pull and the lift; the hand turns about it.
     """
     tilt = np.deg2rad(39.0)
-    bowl = np.cumsum(eased_steps(np.array([0, 0.045, -0.004, 0, 0, 0]), 0, 16), axis=0)
+    bowl = np.cumsum(eased_steps(np.array([0, 0.050, -0.004, 0, 0, 0]), 0, 16), axis=0)
     bowl += np.cumsum(eased_steps(np.array([0, 0, 0.104, 0, 0, 0]), 15, 38), axis=0)
     turned = np.cumsum(eased_steps(np.array([0, 0, 0, tilt, 0, 0]), 13, 36)[:, 3])
     hand = 0.135 * np.column_stack([np.zeros(_STEPS), -np.cos(tilt - turned), np.sin(tilt - turned)])
@@ -85,6 +104,7 @@ PATHS: Final[dict[str, Callable[[], Array]]] = {
     "StirSpoon": stir,
     "ScoopGrape": scoop,
     "SqueezeLemon": squeeze,
+    "FlipBagel": flip,
 }
 """Task -> its scripted displacements, in the frame of the grasp's heading."""
 

@@ -56,7 +56,7 @@ def held_at_start(signals: Signals) -> bool:
 
 
 def held_at_end(signals: Signals) -> bool:
-    """Whether the object is held through the last ``END_TICKS``, but for single ticks in which a soft contact blinks."""
+    """Whether the object is held through the last ``END_TICKS``, but for ticks in which a soft contact blinks."""
     return bool(held(signals)[-END_TICKS:].mean() >= 0.8)
 
 

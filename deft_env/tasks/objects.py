@@ -121,7 +121,9 @@ _SPECS: Final = (
         (0.5, 0.8),
         (_GREEN, _WOOD),
     ),
-    ObjectSpec("pot", "pot", {"radius": (0.075, 0.090), "height": (0.055, 0.070)}, (0.6, 0.9), (0.5, 0.8), (_STEEL, _BLACK)),
+    ObjectSpec(
+        "pot", "pot", {"radius": (0.075, 0.090), "height": (0.055, 0.070)}, (0.6, 0.9), (0.5, 0.8), (_STEEL, _BLACK)
+    ),
     ObjectSpec(
         "glass_juicer",
         "juicer",
@@ -148,7 +150,12 @@ _SPECS: Final = (
         (_BLACK, _WOOD, _BREAD, _CRUMB),
     ),
     ObjectSpec(
-        "knife", "knife", {"handle_radius": (0.008, 0.010), "length": (0.20, 0.24)}, (0.06, 0.11), (0.5, 0.8), (_BLACK, _STEEL)
+        "knife",
+        "knife",
+        {"handle_radius": (0.008, 0.010), "length": (0.20, 0.24)},
+        (0.06, 0.11),
+        (0.5, 0.8),
+        (_BLACK, _STEEL),
     ),
     ObjectSpec("toy_tomato", "tomato", {"radius": (0.028, 0.033)}, (0.03, 0.07), (0.6, 0.9), (_RED, _GREEN)),
     ObjectSpec(
@@ -189,9 +196,30 @@ def _lemon_set(name: str, juicer: str, friction: Range, juicer_rgba: tuple[Colou
     return ObjectSpec(name, "lemon_set", sizes, lemon.mass_kg, friction, (*lemon.rgba, *juicer_rgba))
 
 
+def _flip_set(name: str, handle_m: Range, bagel_m: Range, friction: Range, rgba: tuple[Colour, ...]) -> ObjectSpec:
+    """The pan, spatula and bagel: masses are relative, of spatula and bagel alike; the pan stands fast."""
+    pan = {spec.name: spec for spec in _SPECS}["pan_spatula_bagel"]
+    sizes = {"pan_radius": pan.sizes_m["pan_radius"], "handle_radius": handle_m, "bagel_radius": bagel_m}
+    return ObjectSpec(name, "flip_set", sizes, pan.mass_kg, friction, rgba)
+
+
 _SETS: Final = (
     _stir_set("pot_and_wooden_spoon", "wooden_spoon", (0.215, 0.235), (_STEEL, _BLACK)),
     _stir_set("pot_and_steel_spoon", "steel_spoon", (0.195, 0.215), (_BLUE, _WHITE)),
+    _flip_set(
+        "black_pan_and_bagel",
+        (0.010, 0.012),
+        (0.042, 0.046),
+        (0.8, 1.2),
+        (_BLACK, _BLACK, _STEEL, _WOOD, _WOOD, _BREAD, _CRUMB),
+    ),
+    _flip_set(
+        "steel_pan_and_bagel",
+        (0.009, 0.011),
+        (0.045, 0.048),
+        (0.7, 1.0),
+        (_STEEL, _BLACK, _BLACK, _BLACK, _WHITE, (0.55, 0.34, 0.16, 1.0), _CRUMB),
+    ),
     _lemon_set("glass_juicer_and_lemon", "glass_juicer", (0.7, 1.0), (_CLEAR, _WHITE)),
     _lemon_set("plastic_juicer_and_lemon", "plastic_juicer", (0.6, 0.9), (_GREEN, _GREEN)),
     _scoop_set("dish_and_wooden_spoon", "wooden_spoon", "grapes", (0.205, 0.225), _WHITE),

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deft_env.tasks import judging, shapes
-from deft_env.tasks.task import Randomisation, Scene, Signals, Task, Variant, hand_nominal
+from deft_env.tasks.task import FAST_PHYSICS, Randomisation, Scene, Signals, Task, Variant, hand_nominal
 
 if TYPE_CHECKING:
     import mujoco
@@ -53,6 +53,7 @@ class OpenDrawer(Task):
     test = ("acrylic_drawer",)
     nominal_rotation = hand_nominal(35.0)
     randomisation = Randomisation((0.58, 0.0), (0.04, 0.06), (-0.35, 0.35))
+    physics = FAST_PHYSICS
 
     @property
     def bodies(self) -> tuple[str, ...]:

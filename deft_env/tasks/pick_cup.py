@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from deft_env.tasks import judging
 from deft_env.tasks.cup import CUP, arrange_cup, build_cup, cup_frame
-from deft_env.tasks.task import Randomisation, Scene, Signals, Task, Variant, hand_nominal
+from deft_env.tasks.task import FAST_PHYSICS, Randomisation, Scene, Signals, Task, Variant, hand_nominal
 
 if TYPE_CHECKING:
     import mujoco
@@ -42,6 +42,7 @@ class PickCup(Task):
     test = ("blue_cup",)
     nominal_rotation = hand_nominal(25.0)
     randomisation = Randomisation((0.46, 0.0), (0.05, 0.08), (-0.45, 0.45))
+    physics = FAST_PHYSICS
 
     @property
     def bodies(self) -> tuple[str, ...]:
@@ -62,9 +63,7 @@ class PickCup(Task):
 
     def _clear(self, signals: Signals) -> NDArray[np.bool_]:
         return np.asarray(
-            judging.held(signals)
-            & judging.off_table(signals, CUP)
-            & (judging.rise_m(signals, CUP) > judging.CLEAR_M)
+            judging.held(signals) & judging.off_table(signals, CUP) & (judging.rise_m(signals, CUP) > judging.CLEAR_M)
         )
 
     def success(self, signals: Signals) -> bool:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from deft_env.tasks import judging, shapes
 from deft_env.tasks.spoon import SPOON, build_spoon
-from deft_env.tasks.task import Randomisation, Scene, Signals, Task, Variant, hand_nominal
+from deft_env.tasks.task import FAST_PHYSICS, Randomisation, Scene, Signals, Task, Variant, hand_nominal
 
 if TYPE_CHECKING:
     import mujoco
@@ -46,6 +46,7 @@ class PickSpoon(Task):
     test = ("steel_spoon",)
     nominal_rotation = hand_nominal(90.0)
     randomisation = Randomisation((0.45, 0.0), (0.05, 0.08), (-0.6, 0.6))
+    physics = FAST_PHYSICS
 
     @property
     def bodies(self) -> tuple[str, ...]:

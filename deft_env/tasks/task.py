@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import resources
@@ -21,6 +21,7 @@ from deft_env.tasks.objects import OBJECTS, ObjectSpec
 
 if TYPE_CHECKING:
     import mujoco
+    from mujoco.batch import Batch
 
 Array = NDArray[np.float64]
 Signals = Mapping[str, Array]
@@ -37,6 +38,8 @@ def hand_nominal(tilt_deg: float) -> Array:
 
 PHASE_SIGNAL: Final = "phase"
 """Series (T, 1) that every rig adds: index into ``judging.PHASES`` of each control tick."""
+FAST_PHYSICS: Final[Mapping[str, Any]] = {"integrator": "discrete", "timestep_s": 0.010}
+"""Less than half the cost of the default; for tasks whose rates it leaves within noise of a 2 ms step."""
 _DESCRIPTOR_SCALE: Final = np.sqrt(12.0)
 
 
@@ -105,6 +108,8 @@ class Task(ABC):
         train, test: names of the objects of each split, different in shape and look.
         nominal_rotation: (3, 3) R_nominal, the orientation at which the wrist angles are zero.
         randomisation: placement of the scene.
+        physics: solver settings that differ from ``PhysicsOptions``' defaults (chosen by the study in
+            docs/performance.md).
     """
 
     name: ClassVar[str]
@@ -113,6 +118,7 @@ class Task(ABC):
     test: ClassVar[tuple[str, ...]]
     nominal_rotation: ClassVar[Array] = hand_nominal(90.0)
     randomisation: ClassVar[Randomisation] = Randomisation()
+    physics: ClassVar[Mapping[str, Any]] = {}
 
     # --- data -------------------------------------------------------------------------------------------------------
     @property
@@ -166,6 +172,18 @@ class Task(ABC):
     def bodies(self) -> tuple[str, ...]:
         """Names of the bodies whose mass and friction vary."""
 
+    def tick(self, models: Sequence[mujoco.MjModel]) -> Callable[[Batch, int], None] | None:
+        """What happens in this task's worlds beyond physics, such as a stem that breaks; None if nothing does.
+
+        Args:
+            models: those of the N worlds that will be played together.
+
+        Returns:
+            A function called as ``tick(batch, index)`` after every control tick. It treats the worlds elementwise, so
+            that what happens in one depends on nothing but that world.
+        """
+        return None
+
     def draw(self, key: EpisodeKey) -> Scene:
         """Draws the scene of an episode: object, size, place, heading, mass, friction; a function of the key alone."""
         generator = key.generator("scene")
@@ -174,7 +192,9 @@ class Task(ABC):
         levels = spec.draw_levels(generator)
         u = generator.uniform(-0.5, 0.5, size=5)
         place = self.randomisation
-        position = np.array([place.centre_m[0] + 2 * u[0] * place.half_m[0], place.centre_m[1] + 2 * u[1] * place.half_m[1], 0.0])
+        position = np.array(
+            [place.centre_m[0] + 2 * u[0] * place.half_m[0], place.centre_m[1] + 2 * u[1] * place.half_m[1], 0.0]
+        )
         low, high = place.yaw_rad
         yaw = low + (high - low) * (u[2] + 0.5)
         mass = spec.mass_kg[0] + (spec.mass_kg[1] - spec.mass_kg[0]) * (u[3] + 0.5)
@@ -190,9 +210,7 @@ class Task(ABC):
             descriptor=np.concatenate([u[:3] * _DESCRIPTOR_SCALE, size]),
         )
         poses = self.arrange(scene, generator)
-        return Scene(
-            scene.variant, position, scene.yaw_rad, poses, scene.mass_scale, scene.friction, scene.descriptor
-        )
+        return Scene(scene.variant, position, scene.yaw_rad, poses, scene.mass_scale, scene.friction, scene.descriptor)
 
     # --- the person's grasp -----------------------------------------------------------------------------------------
     @abstractmethod
