@@ -35,7 +35,7 @@ def register_search(
     """Adds a search under a name.
 
     Args:
-        name: what users type; ``a:b`` makes the factory get ``variant="b"``.
+        name: what users type; for ``a:b`` a factory that has a parameter ``variant`` gets ``"b"``.
         factory: a ``Search`` subclass or function, or ``"module:attribute"``, which is imported only when needed.
         summary: one line for ``deft list agents``.
         extra: the optional extra of this project that it needs.
@@ -109,7 +109,7 @@ def make_agent(
             f"config: unknown option {unknown[0]!r} for agent {name!r}; the search {search_name!r} takes "
             f"{_options(make_search) or 'none'}, the policy {policy_name!r} {_options(make_policy) or 'none'}"
         )
-    if ":" in search_name:
+    if ":" in search_name and "variant" in inspect.signature(make_search).parameters:
         for_search["variant"] = search_name.partition(":")[2]
     search = make_search(seed=seed, budget=budget, **for_search)
     policy = make_policy(seed=seed, **for_policy)
@@ -212,6 +212,15 @@ def _register_built_ins() -> None:
     for variant, summary in _NEVERGRAD.items():
         register_search(f"ng:{variant}", nevergrad, summary=f"nevergrad: {summary}", extra="nevergrad")
     register_search("ng", nevergrad, summary="nevergrad: any other optimizer by name", extra="nevergrad", family=True)
+    register_search(
+        "sb3:sac", f"{search}.sb3_family:SACSearch", summary="soft actor-critic, inside out", extra="sb3", slow=True
+    )
+    register_search("sb3:ppo", f"{search}.sb3_family:PPOSearch", summary="PPO, inside out", extra="sb3", slow=True)
+    for name, attribute, summary in (
+        ("bo:logei", "LogEI", "BoTorch's log noisy expected improvement"),
+        ("bo:turbo", "TuRBO", "trust-region Bayesian optimisation"),
+    ):
+        register_search(name, f"{search}.botorch_family:{attribute}", summary=summary, extra="bo", slow=True)
     policy = "deft_agents.policies"
     register_policy("recommend", f"{policy}.simple:Recommend", summary="the search's own recommendation")
     register_policy("best-seen", f"{policy}.simple:BestSeen", summary="the best episode's residual")

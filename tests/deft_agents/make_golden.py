@@ -6,6 +6,8 @@ import json
 from functools import partial
 from pathlib import Path
 
+from test_contract import quick_search
+
 from deft_agents import list_agents, make_agent
 from deft_agents.testing import golden_asks
 
@@ -14,7 +16,7 @@ if __name__ == "__main__":
     golden = json.loads(path.read_text()) if path.exists() else {}
     for row in list_agents():
         if row.kind == "search" and row.available and row.extra != "bo":
-            options = {"steps": 15, "width": 16} if row.name == "cem-vae" else {}
+            options = quick_search(row.name)
             golden[row.name] = [
                 [float(f"{x:.9g}") for x in point] for point in golden_asks(partial(make_agent, row.name, **options))
             ]

@@ -20,7 +20,7 @@ SEARCHES = [name for name, row in ROWS.items() if row.kind == "search"]
 POLICIES = [name for name, row in ROWS.items() if row.kind == "policy"]
 QUICK = {"steps": 15, "width": 16}
 """Neural policies are trained just enough to be functions of their input; what they learn is tested elsewhere."""
-EPISODES = {"bo": 6, "cem-vae": 14}
+EPISODES = {"bo": 8, "sb3": 24, "cem-vae": 14}
 
 
 def skip_without(name: str) -> None:
@@ -33,6 +33,14 @@ def quick_options(policy: str) -> dict[str, int]:
     import inspect
 
     return {k: v for k, v in QUICK.items() if k in inspect.signature(policies.load(policy)).parameters}
+
+
+def quick_search(name: str) -> dict[str, int]:
+    if name == "sb3:sac":
+        return {"gradient_steps": 2, "width": 16}
+    if ROWS[name].extra == "bo":
+        return {"warmup": 5}
+    return QUICK if name == "cem-vae" else {}
 
 
 def cases() -> list:
@@ -49,9 +57,7 @@ def cases() -> list:
 def test_contract(name, check):
     search, _, policy = name.partition("+")
     skip_without(search)
-    options = quick_options(policy) if policy else {}
-    if search == "cem-vae":
-        options = QUICK
+    options = quick_options(policy) if policy else quick_search(search)
     make = partial(make_agent, name, **options)
     family = search.partition(":")[0]
     episodes = EPISODES.get(family)
@@ -69,7 +75,7 @@ def test_golden_first_asks(name):
         pytest.skip("seconds an ask, and optimised by floating point down to the library's version")
     golden = json.loads(GOLDEN.read_text())
     assert name in golden, f"no golden asks for {name!r}: run make_golden.py"
-    options = QUICK if name == "cem-vae" else {}
+    options = quick_search(name)
     now = golden_asks(partial(make_agent, name, **options))
     np.testing.assert_allclose(now, golden[name], rtol=0, atol=1e-6)
 
