@@ -57,8 +57,8 @@ class Episode:
 
     @property
     def counts(self) -> bool:
-        """Whether it was executed and counts as one of N."""
-        return self.executed is not None and Status(self.executed["status"]).counts
+        """Whether it was executed and counts as one of N; a faulted or voided attempt leaves nothing here."""
+        return self.executed is not None
 
     def again(self) -> None:
         """The same trial is to run again on a fresh scene."""
@@ -124,6 +124,7 @@ class Run:
         self.evaluated: dict[tuple[str, int, str, int], int] = {}
         """(policy, after, split, k) -> attempts of an evaluation episode so far; done ones are -1."""
         self.cursor = 0
+        self._mishaps = 0
         self._store = store
         store.add_run(self.id, config.as_dict(), provenance or {})
         for event in store.events(self.id):
@@ -218,7 +219,10 @@ class Run:
             RigError: after ``MAX_ATTEMPTS`` faults and voids of the same episode.
         """
         self._emit("executed", self.episodes[k], outcome_payload(outcome), seconds)
-        self._stop_if_hopeless(k, f"{outcome.status}: {outcome.reason or 'no reason given'}")
+        if outcome.status.counts:
+            self._mishaps = 0
+        else:
+            self._mishap(self.key(k), f"{outcome.status}: {outcome.reason or 'no reason given'}")
 
     def scored(
         self, k: int, reward: float, *, success: bool | None = None, score: float | None = None, source: str = ""
@@ -243,7 +247,7 @@ class Run:
         """Records that episode ``k`` was not the action's doing: before it was told the same trial runs again."""
         episode = self._executed_episode(k, "void")
         self._emit("voided", episode, {"reason": reason})
-        self._stop_if_hopeless(k, f"voided: {reason}")
+        self._mishap(self.key(k), f"voided: {reason}")
 
     def no_scene(self, reason: str) -> None:
         """Records that the scene of episode ``next_k`` was no good (nothing to grasp in it): a fresh one is needed."""
@@ -253,7 +257,7 @@ class Run:
         if k == len(self.episodes):
             self.episodes.append(Episode(k))
         self._emit("voided", self.episodes[k], {"reason": reason})
-        self._stop_if_hopeless(k, f"voided: {reason}")
+        self._mishap(self.key(k), f"voided: {reason}")
 
     def evaluation(self, policy: str, after: int, key: EpisodeKey, payload: dict[str, Any], seconds: float) -> None:
         """Records an executed evaluation episode of a frozen policy."""
@@ -264,10 +268,10 @@ class Run:
         )
         self._store.append(event)
         self._apply_evaluation(event)
-        if self.evaluated[place] >= MAX_ATTEMPTS:
-            raise RigError(
-                f"evaluation episode {key} was faulted or voided {MAX_ATTEMPTS} times; mend the rig and resume"
-            )
+        if self.evaluated[place] == -1:
+            self._mishaps = 0
+        else:
+            self._mishap(key, f"{payload['status']}: {payload['reason'] or 'no reason given'}")
 
     # --- the log ----------------------------------------------------------------------------------------------------
     def _emit(self, kind: str, episode: Episode, payload: dict[str, Any], seconds: float | None = None) -> None:
@@ -281,8 +285,9 @@ class Run:
         if event.kind == "asked":
             episode.asked = True
         elif event.kind == "executed":
-            episode.executed = payload
-            if not episode.counts:
+            if Status(payload["status"]).counts:
+                episode.executed = payload
+            else:
                 episode.again()
         elif event.kind == "scored":
             episode.rewards.append(float(payload["reward"]))
@@ -342,11 +347,13 @@ class Run:
             raise ValueError(f"{word}: episode {k!r} has not been executed; executed ones: {done or 'none'}")
         return self.episodes[k]
 
-    def _stop_if_hopeless(self, k: int, why: str) -> None:
-        if self.episodes[k].attempt >= MAX_ATTEMPTS:
+    def _mishap(self, key: EpisodeKey, why: str) -> None:
+        """Counts faults and voids in a row since the run was opened, so that a mended rig starts from none."""
+        self._mishaps += 1
+        if self._mishaps >= MAX_ATTEMPTS:
             raise RigError(
-                f"episode {self.key(k)} was faulted or voided {MAX_ATTEMPTS} times (last: {why}); everything is "
-                "stored: mend the rig and resume"
+                f"episode {key} was faulted or voided {MAX_ATTEMPTS} times (last: {why}); everything is stored: "
+                "mend the rig and resume"
             )
 
 

@@ -35,10 +35,9 @@ CREATE TABLE events (
   PRIMARY KEY (run, seq)
 ) WITHOUT ROWID;
 
-CREATE UNIQUE INDEX once_an_attempt ON events (run, role, policy, after, split, k, attempt, kind)
-  WHERE kind IN ('asked', 'executed');
-CREATE UNIQUE INDEX told_once ON events (run, role, policy, after, split, k) WHERE kind = 'told';
-CREATE INDEX by_episode ON events (run, role, policy, after, split, k, attempt, kind);
+-- Asked, executed and told come once an attempt; scores may be corrected.
+CREATE UNIQUE INDEX by_episode ON events (run, role, policy, after, split, k, attempt, kind,
+  CASE WHEN kind IN ('scored', 'voided') THEN seq ELSE -1 END);
 """
 
 # An episode's row is its last executed attempt; rewards are the newest scored event's and the one the agent was told.

@@ -6,14 +6,13 @@ lost and nothing doubled. Agents that share a search share its episodes: the pol
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import functools
 import multiprocessing
-import queue
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, Final
@@ -150,13 +149,14 @@ def candidates(run: Run, job: Job, at: Sequence[int]) -> list[Candidate]:
 
 
 # --- workers ----------------------------------------------------------------------------------------------------------
-def _worker(plan: Plan, shard: Path, progress: Any) -> None:
+def _worker(plan: Plan, shard: Path, progress: Connection) -> None:
     import signal
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle; it ends its workers
     single_thread()
+    # A pipe whose reader is gone ends this process: no orphan goes on after its parent was killed.
     with Store(shard, "w", durable=False) as store:
-        work(plan, store, progress.put)
+        work(plan, store, progress.send)
 
 
 def run_sweep(plan: Plan, folder: Path, workers: int, progress: Callable[[int], None]) -> None:
@@ -174,6 +174,7 @@ def run_sweep(plan: Plan, folder: Path, workers: int, progress: Callable[[int], 
     shards = folder / SHARDS
     with Store(folder, "w", durable=False) as store:
         for shard in sorted(shards.glob("*.sqlite")):  # an interrupted sweep's
+            Store(shard, "a", durable=False).close()  # refuses if a worker of a killed sweep still writes it
             store.merge(shard)
             _remove(shard)
         if workers == 1:
@@ -196,23 +197,29 @@ def run_sweep(plan: Plan, folder: Path, workers: int, progress: Callable[[int], 
 
 def _supervise(parts: Sequence[Plan], paths: Sequence[Path], progress: Callable[[int], None]) -> None:
     context = multiprocessing.get_context("spawn")  # fork after a GL context hangs
-    news: Any = context.Queue()
     deaths = [0] * len(parts)
 
-    def start(i: int) -> BaseProcess:
-        process = context.Process(target=_worker, args=(parts[i], paths[i], news), name=f"deft-worker-{i}")
+    # A pipe each, no queue: a process that is killed while it holds a queue's lock would silence all others for ever.
+    def start(i: int) -> tuple[Connection, tuple[int, BaseProcess]]:
+        reader, writer = context.Pipe(duplex=False)
+        process = context.Process(target=_worker, args=(parts[i], paths[i], writer), name=f"deft-worker-{i}")
         process.start()
-        return process
+        writer.close()
+        return reader, (i, process)
 
-    alive = {i: start(i) for i in range(len(parts))}
+    alive = dict(start(i) for i in range(len(parts)))
     try:
         while alive:
-            with contextlib.suppress(queue.Empty):
-                progress(news.get(timeout=0.2))
-            for i, process in list(alive.items()):
-                if process.is_alive():
+            for reader in wait(list(alive)):
+                assert isinstance(reader, Connection)
+                try:
+                    progress(reader.recv())
                     continue
-                del alive[i]
+                except (EOFError, OSError):
+                    pass  # the worker is done or dead
+                i, process = alive.pop(reader)
+                reader.close()
+                process.join()
                 if process.exitcode == 0:
                     continue
                 deaths[i] += 1
@@ -221,13 +228,12 @@ def _supervise(parts: Sequence[Plan], paths: Sequence[Path], progress: Callable[
                         f"worker {i} died {deaths[i]} times (exit code {process.exitcode}); what it did is stored: "
                         "see its message above, then resume"
                     )
-                alive[i] = start(i)
-        while not news.empty():
-            progress(news.get())
+                reader, entry = start(i)
+                alive[reader] = entry
     finally:
-        for process in alive.values():
+        for _, process in alive.values():
             process.terminate()
-        for process in alive.values():
+        for _, process in alive.values():
             process.join()
 
 
