@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -153,7 +153,7 @@ class SimulatedRig(Rig):
         for row, i in enumerate(members):
             signals = {name: series[row] for name, series in record.sensors.items()} | {PHASE_SIGNAL: phase}
             pictures = self._pictures(owners[i], scenes[i], record.final_qpos[row], record.film_qpos[row])
-            common = {"key": keys[i], "executed_grasp": plan.executed[i]}
+            common: dict[str, Any] = {"key": keys[i], "executed_grasp": plan.executed[i]}
             if record.faulted[row]:
                 outcomes[i] = Outcome(**common, status=Status.FAULTED, reason=record.reason[row])
                 continue
@@ -171,7 +171,7 @@ class SimulatedRig(Rig):
                 subgoals=judge.subgoals(signals), signals=signals, **pictures,
             )  # fmt: skip
 
-    def _pictures(self, owner: SceneModels, scene: Scene, final: Array, film: Array) -> dict[str, Callable[[], Any]]:
+    def _pictures(self, owner: SceneModels, scene: Scene, final: Array, film: Array) -> dict[str, Any]:
         def last_frame() -> Frame:
             return self._frame(owner.model(scene), final)
 

@@ -43,10 +43,10 @@ def phase(signals: Signals, name: str) -> Mask:
     return np.asarray(signals["phase"][:, 0] == PHASES.index(name))
 
 
-def late_trajectory(signals: Signals) -> Array:
+def late_trajectory(signals: Signals) -> NDArray[np.intp]:
     """Indices of the second half of the trajectory."""
     ticks = np.flatnonzero(phase(signals, "trajectory"))
-    return ticks[ticks.size // 2 :]
+    return np.asarray(ticks[ticks.size // 2 :])
 
 
 def held_at_start(signals: Signals) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Final
 
 import mujoco
@@ -43,7 +44,7 @@ def build_spoon(spec: mujoco.MjSpec, variant: Variant, *, arch_m: float = 0.0) -
         points = [(radius - half, radius), (-flat, arch_m), (flat, arch_m), (half, depth)]
     else:
         points = [(radius - half, radius), (half, radius)]
-    pieces = list(zip(points, points[1:], strict=False))
+    pieces = list(itertools.pairwise(points))
     for i, ((x0, z0), (x1, z1)) in enumerate(pieces):
         piece = body.add_geom(
             name=f"spoon_handle{i}",
