@@ -105,6 +105,13 @@ priors.register(
 )
 priors.register(
     Entry(
+        "affordance",
+        "deft_env.prior.affordance:AffordancePrior",
+        "the network f, learned from human video (paper, section 3.1); weights: affordance, clip, sam",
+    )
+)
+priors.register(
+    Entry(
         "heuristic",
         "deft_env.prior.heuristic:HeuristicPrior",
         "real-world-only baseline: the object's centre, random rotation (paper, section 4)",

@@ -114,9 +114,14 @@ def _jpeg(image: NDArray[np.uint8]) -> bytes:
 
 
 def _box_of(mask: NDArray[np.bool_]) -> Array | None:
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    if not len(rows):
+    """The box of the largest connected region, which is what a detector, or the table-plane segmentation, calls one."""
+    from scipy import ndimage
+
+    labels, count = ndimage.label(mask)
+    if not count:
         return None
+    mask = labels == int(np.bincount(labels.ravel())[1:].argmax()) + 1
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     return np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], dtype=np.float64)
 
 
@@ -171,11 +176,11 @@ def make_clip(config: SyntheticConfig, index: int) -> dict[str, str] | None:
         scene = render.Scene(stage.model, absent if not seen else stage.data.qpos)
         drawn = config.pictures == "all" or frame in (1, CONTACT)
         if frame == 1:
-            box = _box_of(np.isin(scene.segmentation(), stage.target))
+            box = _box_of(np.isin(scene.segmentation(), stage.group))
             if box is None:
                 return None
         if frame == CONTACT:  # what the detector still sees of the object behind the hand
-            visible = np.isin(scene.segmentation(), stage.target)
+            visible = np.isin(scene.segmentation(), stage.group)
             touched = _box_of(visible) if visible.sum() > 60 else None
             touched = box if touched is None else touched
         if drawn:

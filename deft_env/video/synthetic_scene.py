@@ -36,7 +36,8 @@ class Stage:
     Attributes:
         model, data: MuJoCo's; ``data.qpos`` holds the placed objects.
         hand: the human hand in it.
-        target: geoms of the object.
+        target: geoms of the object that is grasped.
+        group: geoms of all that the task places, such as the chest round the drawer.
         K, T_world_cam: camera.
         words: what the person is asked to do.
     """
@@ -45,6 +46,7 @@ class Stage:
     data: Any
     hand: human_hand.Hand
     target: tuple[int, ...]
+    group: tuple[int, ...]
     K: Array
     T_world_cam: Array
     words: str
@@ -161,11 +163,13 @@ def stage(source: str, seed: int, index: int, rng: np.random.Generator, view: st
     hand.place(np.eye(3), np.array([0.0, 0.0, -3.0]), np.zeros(45))
     roots = [model.body(b).id for b in bodies]
     target = tuple(g for g in range(model.ngeom) if model.geom_bodyid[g] in roots)
+    placed = {int(model.body_rootid[model.body(b).id]) for b in (*bodies, *poses)}
+    group = tuple(g for g in range(model.ngeom) if model.body_rootid[model.geom_bodyid[g]] in placed)
     camera = data.camera(names.EGO_CAMERA)
     mujoco.mj_camlight(model, data)
     pose = np.eye(4)
     pose[:3, :3], pose[:3, 3] = camera.xmat.reshape(3, 3) * np.array([1.0, -1.0, -1.0]), camera.xpos
-    return Stage(model, data, hand, target, world.camera_matrix(), pose, words)
+    return Stage(model, data, hand, target, group, world.camera_matrix(), pose, words)
 
 
 def extents(model: Any, data: Any, geom: int) -> tuple[Array, Array, Array]:
