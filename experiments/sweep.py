@@ -197,7 +197,7 @@ def run_sweep(plan: Plan, folder: Path, workers: int, progress: Callable[[int], 
 
 def _supervise(parts: Sequence[Plan], paths: Sequence[Path], progress: Callable[[int], None]) -> None:
     context = multiprocessing.get_context("spawn")  # fork after a GL context hangs
-    deaths = [0] * len(parts)
+    deaths, counted = [0] * len(parts), [0] * len(parts)
 
     # A pipe each, no queue: a process that is killed while it holds a queue's lock would silence all others for ever.
     def start(i: int) -> tuple[Connection, tuple[int, BaseProcess]]:
@@ -213,7 +213,9 @@ def _supervise(parts: Sequence[Plan], paths: Sequence[Path], progress: Callable[
             for reader in wait(list(alive)):
                 assert isinstance(reader, Connection)
                 try:
-                    progress(reader.recv())
+                    news = int(reader.recv())
+                    counted[alive[reader][0]] += news
+                    progress(news)
                     continue
                 except (EOFError, OSError):
                     pass  # the worker is done or dead
@@ -228,6 +230,8 @@ def _supervise(parts: Sequence[Plan], paths: Sequence[Path], progress: Callable[
                         f"worker {i} died {deaths[i]} times (exit code {process.exitcode}); what it did is stored: "
                         "see its message above, then resume"
                     )
+                progress(-counted[i])  # its successor counts what is stored already
+                counted[i] = 0
                 reader, entry = start(i)
                 alive[reader] = entry
     finally:
