@@ -1,6 +1,7 @@
 """The mock bus against the vendor's SDK, unmodified, and against the SDK's own control table."""
 
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -12,11 +13,30 @@ from deft_mocks.dynamixel_motor import ITEMS, RAD_PER_TICK
 sdk = pytest.importorskip("dynamixel_sdk", reason="needs the extra 'hardware' (dynamixel-sdk)")
 
 
+class Patient:
+    """The SDK's packet handler, asked again where a loaded machine missed its window of 34 ms."""
+
+    def __init__(self) -> None:
+        self.raw = sdk.PacketHandler(2.0)
+
+    def __getattr__(self, name: str):
+        def call(*arguments):
+            for _ in range(8):
+                result = getattr(self.raw, name)(*arguments)
+                if -3001 not in (result if isinstance(result, tuple) else (result,)):
+                    break
+                time.sleep(0.05)  # a late answer must not be taken for the next one's
+            return result
+
+        return call
+
+
 class Client:
     """The SDK, opened on a mock."""
 
     def __init__(self, bus: MockDynamixelBus, baud: int = 57600) -> None:
-        self.port, self.packet = sdk.PortHandler(bus.path), sdk.PacketHandler(2.0)
+        self.port, self.packet = sdk.PortHandler(bus.path), Patient()
+        self.raw = self.packet.raw
         self.port.baudrate = baud
         assert self.port.openPort()
 
@@ -27,10 +47,7 @@ class Client:
 
     def read(self, motor: int, name: str) -> tuple[int, int, int]:
         item = ITEMS[name]
-        for _ in range(3):  # a loaded machine may miss the SDK's 34 ms window
-            data, code, error = self.packet.readTxRx(self.port, motor, item.address, item.size)
-            if code != -3001:
-                break
+        data, code, error = self.packet.readTxRx(self.port, motor, item.address, item.size)
         return int.from_bytes(bytes(data), "little", signed=item.signed), code, error
 
 
@@ -113,15 +130,16 @@ def test_sync_write_and_sync_read(bus, client, fast) -> None:
     for motor in bus.motors:
         client.write(motor, "mode", 5)
         client.write(motor, "torque", 1)
-    group = sdk.GroupSyncWrite(client.port, client.packet, 116, 4)
+    group = sdk.GroupSyncWrite(client.port, client.raw, 116, 4)
     for motor in bus.motors:
         group.addParam(motor, list((2048 + 100 * motor).to_bytes(4, "little")))
     assert group.txPacket() == 0
+    client.read(1, "led")  # a sync write is not answered; the answer to this says that it has arrived
     bus.advance(10.0)
-    read = sdk.GroupSyncRead(client.port, client.packet, 126, 10)
+    read = sdk.GroupSyncRead(client.port, client.raw, 126, 10)
     for motor in bus.motors:
         read.addParam(motor)
-    for _ in range(3):
+    for _ in range(8):
         code = read.fastSyncRead() if fast else read.txRxPacket()
         if code == 0:
             break
@@ -138,10 +156,10 @@ def test_reg_write_waits_for_action(bus, client) -> None:
 
 
 def test_bulk_read(client) -> None:
-    bulk = sdk.GroupBulkRead(client.port, client.packet)
+    bulk = sdk.GroupBulkRead(client.port, client.raw)
     bulk.addParam(1, 0, 2)
     bulk.addParam(3, 146, 1)
-    assert bulk.txRxPacket() == 0
+    assert 0 in (bulk.txRxPacket() for _ in range(8))
     assert (bulk.getData(1, 0, 2), bulk.getData(3, 146, 1)) == (1240, 32)
 
 
@@ -157,13 +175,13 @@ def test_overload_drops_torque_until_reboot(bus, client) -> None:
 
 def test_faults_of_the_wire(bus, client) -> None:
     bus.faults.drop_next = 1
-    assert client.packet.ping(client.port, 1)[1] == -3001
+    assert client.raw.ping(client.port, 1)[1] == -3001
     bus.faults.corrupt_next = 1
-    assert client.packet.ping(client.port, 1)[1] in (-3001, -3002)
+    assert client.raw.ping(client.port, 1)[1] in (-3001, -3002)
     assert client.packet.ping(client.port, 1)[1] == 0
     bus.faults.dead.add(2)
-    assert client.packet.ping(client.port, 2)[1] == -3001
-    read = sdk.GroupSyncRead(client.port, client.packet, 132, 4)
+    assert client.raw.ping(client.port, 2)[1] == -3001
+    read = sdk.GroupSyncRead(client.port, client.raw, 132, 4)
     for motor in bus.motors:
         read.addParam(motor)
     assert read.txRxPacket() == -3001
@@ -172,7 +190,7 @@ def test_faults_of_the_wire(bus, client) -> None:
 
 def test_the_wrong_baud_rate_is_silence(bus) -> None:
     client = Client(bus, 1_000_000)
-    assert client.packet.ping(client.port, 1)[1] == -3001
+    assert client.raw.ping(client.port, 1)[1] == -3001
     client.port.closePort()
 
 

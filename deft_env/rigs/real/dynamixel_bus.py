@@ -7,6 +7,7 @@ here. Register addresses are those of the X series (checked against the SDK's ow
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import ModuleType
@@ -89,6 +90,8 @@ STATUS_ERRORS: Final = {
     7: "refuses access (registers below 64 are locked while torque is on)",
 }
 ALERT: Final = 0x80
+LATE_ANSWER_S: Final = 0.03
+"""Pause before a retry, about the SDK's own window for an answer (our choice)."""
 _TIMEOUT, _CORRUPT, _BUSY = -3001, -3002, -1000
 
 
@@ -318,6 +321,9 @@ class DynamixelBus:
                     return data, int(error)
                 code = code or _CORRUPT
                 self.unjam()
+                if attempt < self.retries:
+                    # A late answer must not be taken for the next one's: it may arrive now, and sending clears it.
+                    time.sleep(LATE_ANSWER_S)
         tries = self.retries + 1
         if code == _TIMEOUT:
             raise BusTimeout(f"{what}: no answer in {tries} attempts on {self.port} at {self.baud} baud")

@@ -156,10 +156,10 @@ class DynamixelHand:
         """Torque on, holding the present pose: the hand does not jump. Starts the keep-alive of the bus watchdog."""
         self.check()
         present = self.bus.sync_read(["position"], self._ids)["position"]
-        for motor in self._ids:
+        for number in self._ids:
             # The goal first, and acknowledged: not every firmware forgets an old goal when torque comes on.
-            self.bus.write(motor, "goal_position", present[motor])
-            self.bus.write(motor, "torque", 1)
+            self.bus.write(number, "goal_position", present[number])
+            self.bus.write(number, "torque", 1)
         self._enabled = True
         if self.config.watchdog_s > 0:
             units = max(1, round(self.config.watchdog_s / WATCHDOG_UNIT_S))

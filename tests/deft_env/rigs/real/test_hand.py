@@ -126,7 +126,6 @@ def test_a_noisy_bus_still_works(config) -> None:
 
 
 def test_a_dead_motor_is_named_at_start_and_later(bus, config) -> None:
-    config = replace(config, retries=1)
     bus.faults.dead.add(7)
     with pytest.raises(BusTimeout, match=r"1 of 12 motors.*motor 7 \('ring_side'\)"):
         make(config).open()
