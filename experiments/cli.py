@@ -13,6 +13,7 @@ COMMANDS: Final = {
     "doctor": ("deft_experiments.commands.doctor", "what works on this machine, and what mends each gap"),
     "tune": ("deft_experiments.commands.tune", "one fine-tuning run (Algorithm 1) and its evaluation"),
     "bench": ("deft_experiments.commands.bench", "agents x tasks x seeds, in lockstep batches"),
+    "gallery": ("deft_experiments.commands.gallery", "pictures of every task"),
     "report": ("deft_experiments.commands.report", "one self-contained HTML page from a folder of runs"),
 }
 """Sub-command -> module with a dataclass ``Args`` and a function ``run(Args) -> exit code``, and one line of help."""
