@@ -173,7 +173,6 @@ _NEVERGRAD: Final = {
     "DiscreteOnePlusOne": "(1+1) that changes few coordinates at a time",
     "DE": "differential evolution; thirty episodes are its first, random population",
     "QODE": "quasi-opposite differential evolution",
-    "SODE": "differential evolution from a special quasi-opposite start",
     "PSO": "particle swarm",
     "CMA": "its own tuning of CMA-ES",
     "DiagonalCMA": "diagonal CMA-ES",

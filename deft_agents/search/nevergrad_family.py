@@ -8,16 +8,23 @@ from __future__ import annotations
 
 import difflib
 import warnings
-from typing import Any
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Final
 
 import nevergrad
 import numpy as np
-from nevergrad.common.errors import TellNotAskedNotSupportedError
+from nevergrad.common.errors import NevergradWarning, TellNotAskedNotSupportedError
 
 from deft_agents.registry import searches
 from deft_agents.search.base import DIM, LIMIT, Array, Search
 from deft_agents.search.isolation import OwnGlobals
 from deft_env.episode import Context
+
+# They tell developers of nevergrad about sub-optimal settings; to a user who chose an optimizer they are noise.
+warnings.filterwarnings("ignore", category=NevergradWarning)
+
+_DRAW_GLOBALLY: Final = ("QODE",)
+"""Listed optimizers that draw from numpy's global generator, too."""
 
 
 class Nevergrad(Search):
@@ -48,6 +55,7 @@ class Nevergrad(Search):
         self._globals = OwnGlobals(int(self.rng.integers(2**31)))
         self._candidates: dict[int, Any] = {}
         self._asked = 0
+        self._draws_globally = variant in _DRAW_GLOBALLY or f"ng:{variant}" not in searches.names()
         self._one_at_a_time = f"ng:{variant}" not in searches.names()
         try:
             with self._globals.entered():
@@ -77,14 +85,18 @@ class Nevergrad(Search):
             return False
         return True
 
+    def _world(self) -> AbstractContextManager[None]:
+        # Most of the listed ones draw from the generator that they were given alone, and the contract suite holds them
+        # to it; swapping the global generators would cost more than most of them do.
+        return self._globals.entered() if self._draws_globally else nullcontext()
+
     def ask(self, context: Context) -> Array:
         """The optimizer's next candidate (or a stand-by draw, see the class)."""
         number = self._asked
         self._asked += 1
         if self._one_at_a_time and self._candidates:
             return self.rng.standard_normal(DIM)
-        with self._globals.entered(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with self._world():
             candidate = self._optimizer.ask()
         self._candidates[number] = candidate
         # Some optimizers run away to infinity on flat rewards; the box is all that the agent can use.
@@ -93,8 +105,7 @@ class Nevergrad(Search):
 
     def tell(self, number: int, z: Array, reward: float, context: Context) -> None:
         """Tells the candidate that was asked, or a child of the start at a foreign point."""
-        with self._globals.entered(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with self._world():
             if number in self._candidates:
                 candidate = self._candidates.pop(number)
             elif not self.learns_from_foreign:
@@ -108,8 +119,7 @@ class Nevergrad(Search):
         if not self._optimizer.num_tell:
             return np.zeros(DIM)
         before = self._globals.snapshot()
-        with self._globals.entered(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with self._world():
             value = self._optimizer.recommend().value
         self._globals.restore(before)
         z = np.nan_to_num(np.asarray(value, dtype=np.float64), nan=0.0, posinf=LIMIT, neginf=-LIMIT)
