@@ -12,7 +12,6 @@
 from __future__ import annotations
 
 import csv
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -60,7 +59,6 @@ def events(path: Path) -> list[tuple[str, int, int]]:
     return [(str(n).lower(), int(np.clip(a * rate, 0, last)), int(np.clip(b * rate, 0, last))) for n, a, b in rows]
 
 
-@lru_cache(maxsize=4)
 def _tasks(path: Path) -> dict[tuple[str, str], str]:
     """(C*, T*) -> what the task is, from the published table; empty where it is not there."""
     if not path.is_file():
@@ -82,6 +80,7 @@ class HOI4D(FolderDataset):
         """One clip for the first action with the object in each sequence of ``release.txt`` or of the folders."""
         base = self.root / "HOI4D_annotations"
         out: list[Clip] = []
+        table = _tasks(self.root / "definitions" / "task" / "task_definitions.csv")
         for path in sorted(base.glob("ZY*/H*/C*/N*/S*/s*/T*/action/color.json")):
             sequence = path.parent.parent.relative_to(base).as_posix()
             try:
@@ -98,8 +97,7 @@ class HOI4D(FolderDataset):
             kind = int(c[1:]) if c[1:].isdecimal() else 0
             name = OBJECTS[kind] if kind < len(OBJECTS) else ""
             verb = {"pickup": "pick up"}.get(first[0], first[0])
-            text = _tasks(self.root / "definitions" / "task" / "task_definitions.csv").get((c, t))
-            text = text or (f"{verb} the {name}" if name else "")
+            text = table.get((c, t)) or (f"{verb} the {name}" if name else "")
             stop = max(e[2] for e in found)
             out.append(Clip(sequence.replace("/", "__"), sequence, 0, stop, text, first[1]))
         return out

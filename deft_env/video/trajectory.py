@@ -31,14 +31,12 @@ class TrajectoryConfig:
     """From a clip to a demonstration.
 
     Attributes:
-        task: whose demonstration it is.
         out: the demonstration file; the goal image is written beside it.
         grasp_frame: first frame of the grasp; -1 takes the clip's own contact frame.
         stride: every so many frames of the video is one step.
         smooth: width (frames) of the Gaussian that smooths detected tracks; 0 for none.
     """
 
-    task: str
     out: str
     grasp_frame: int = -1
     stride: int = 1
