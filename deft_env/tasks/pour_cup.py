@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from deft_env.tasks import judging
 from deft_env.tasks.cup import CUP, arrange_cup, build_cup, cup_frame
-from deft_env.tasks.task import Randomisation, Scene, Signals, Task, Variant, hand_nominal
+from deft_env.tasks.task import FAST_PHYSICS, Randomisation, Scene, Signals, Task, Variant, hand_nominal
 
 if TYPE_CHECKING:
     import mujoco
@@ -47,6 +47,7 @@ class PourCup(Task):
     instruction = "pour the cup"
     train = ("solo_cup",)
     test = ("blue_cup",)
+    physics = FAST_PHYSICS
     nominal_rotation = hand_nominal(25.0)
     randomisation = Randomisation((0.46, 0.0), (0.05, 0.08), (-0.4, 0.4))
 

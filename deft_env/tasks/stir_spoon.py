@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from deft_env.tasks import judging, shapes
 from deft_env.tasks.pot import FLOOR_M, POT, build_pot
 from deft_env.tasks.spoon import BOWL_DEPTH, SPOON, build_spoon
-from deft_env.tasks.task import Randomisation, Scene, Signals, Task, Variant, hand_nominal
+from deft_env.tasks.task import FAST_PHYSICS, Randomisation, Scene, Signals, Task, Variant, hand_nominal
 
 if TYPE_CHECKING:
     import mujoco
@@ -58,6 +58,7 @@ class StirSpoon(Task):
     instruction = "stir with the spoon"
     train = ("pot_and_wooden_spoon",)
     test = ("pot_and_steel_spoon",)
+    physics = FAST_PHYSICS
     nominal_rotation = hand_nominal(25.0)
     randomisation = Randomisation((0.48, 0.0), (0.04, 0.06), (-0.4, 0.4))
 
