@@ -135,7 +135,7 @@ _SPECS: Final = (
     ObjectSpec(
         "plastic_juicer",
         "juicer",
-        {"base_radius": (0.036, 0.040), "reamer_height": (0.070, 0.080)},
+        {"base_radius": (0.036, 0.040), "reamer_height": (0.073, 0.080)},
         (0.2, 0.4),
         (0.5, 0.8),
         (_YELLOW, _WHITE),
