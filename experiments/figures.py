@@ -40,7 +40,8 @@ def learning_curve(training: Mapping[str, Any], title: str) -> bytes:
         means = [np.nanmean(rewards[i - window : i]) for i in range(window, len(k) + 1) if np.isfinite(rewards[i - 1])]
         axis.plot(np.arange(len(k) - len(means) + 1, len(k) + 1), means, color="tab:blue", label="mean of the last 10")
     axis.set(xlabel="episode", ylabel="reward", title=title, xlim=(0.5, len(k) + 0.5))
-    axis.legend(fontsize=8, loc="upper left")
+    axis.xaxis.get_major_locator().set_params(integer=True)
+    figure.legend(fontsize=8, loc="outside lower center", ncols=4)
     return _png(figure)
 
 
@@ -55,7 +56,8 @@ def residual_groups(residuals: Sequence[Sequence[float]]) -> bytes:
         for i in range(w, len(z) + 1):
             part = z[i - w : i, group]
             axis.errorbar(i, part.mean(), yerr=part.std(), color="black", linewidth=0.8, fmt=".", markersize=3)
-        axis.set(title=f"{name} ({grasp.UNITS[group.start]})", xlabel="episode", ylim=(-4.2, 4.2))
+        axis.xaxis.get_major_locator().set_params(integer=True)
+        axis.set(title=name, xlabel="episode", ylim=(-4.2, 4.2))
         axis.axhline(0.0, color="0.7", linewidth=0.8)
     axes[0].set_ylabel("residual / sigma")
     return _png(figure)

@@ -250,7 +250,7 @@ def stored_outcomes(
                 reason=data["reason"],
                 success=data["success"],
                 score=data["score"],
-                subgoals=data["subgoals"],
+                subgoals=dict(data["subgoals"]),
                 last_frame=last,
             )
         )

@@ -9,10 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-import numpy as np
-from numpy.typing import NDArray
-
-from deft_experiments import figures, images, terminal
+from deft_experiments import figures, terminal
 from deft_experiments.summary import Cell
 
 _STYLE: Final = """
@@ -29,10 +26,10 @@ figure { margin: 1rem 0; } figcaption { color: #555; font-size: .9rem; }
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Strip:
-    """A film strip: caption, picture (H, W, 3) uint8, the episode's reward."""
+    """A film strip: caption, PNG, the episode's reward."""
 
     caption: str
-    picture: NDArray[np.uint8]
+    picture: bytes
     reward: float | None
 
 
@@ -118,12 +115,12 @@ def of_run(result: Mapping[str, Any], curve_png: bytes, strips: Sequence[Strip],
     """The page of one run (``summary.of_run``)."""
     training = result["training"]
     films = "".join(
-        image(images.png(s.picture), s.caption, f"{s.caption}, reward {s.reward:.2f}" if s.reward is not None else "")
+        image(s.picture, s.caption, f"{s.caption}, reward {s.reward:.2f}" if s.reward is not None else "")
         for s in strips
     )
     goals: dict[str, list[bool]] = {}
     for episode in training["subgoals"]:
-        for name, reached in episode.items():
+        for name, reached in episode:
             goals.setdefault(name, []).append(reached)
     subgoals = table(
         ("sub-goal", "reached"), [(n, f"{sum(r)} of {len(r)}") for n, r in goals.items()], "fine-tuning episodes"
@@ -172,7 +169,7 @@ def of_sweep(
             picture = figures.sweep_curves(named, f"{task}, train objects")
             curves.append(image(picture, f"{task}: success by episodes"))
     best = [
-        f"{task}: {terminal.agent_name(asdict(top))} {top.success_rate:.2f} [{top.low:.2f}, {top.high:.2f}] on test objects."
+        f"{task}: {terminal.agent_name(asdict(top))} {terminal.percent(asdict(top))} on test objects."
         for task in sorted({c.task for c in cells})
         if (top := max((c for c in cells if c.task == task and c.split == "test"), key=_rate, default=None))
     ]

@@ -87,7 +87,7 @@ def outcome_payload(outcome: Outcome) -> dict[str, Any]:
         "executed_grasp": jsonable(np.asarray(outcome.executed_grasp)),
         "success": None if outcome.success is None else bool(outcome.success),
         "score": None if outcome.score is None else float(outcome.score),
-        "subgoals": {name: bool(reached) for name, reached in outcome.subgoals.items()},
+        "subgoals": [[name, bool(reached)] for name, reached in outcome.subgoals.items()],
     }
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import tyro
 
@@ -26,47 +28,51 @@ class Args:
     out: Path | None = None
 
 
-def write(folder: Path, out: Path) -> None:
-    """Builds the page of a folder.
+STRIPS: Final = ("first", "failed", "best")
+"""Film strips that a run leaves, in the order of the page."""
+
+
+def strip_path(folder: Path, name: str, k: int) -> Path:
+    """Where the film strip of an episode lies."""
+    return folder / "strips" / f"{name}-{k:04d}.png"
+
+
+def write(folder: Path, out: Path, store: Store | None = None) -> None:
+    """Builds the page of a folder; ``store`` is its store where it is open already.
 
     Raises:
         StoreError: if there is no readable store.
         UsageError: if the store holds no run.
     """
-    with Store(folder, "r") as store:
-        runs = store.runs()
-        if not runs:
-            raise UsageError(f"{folder}: the store holds no run")
-        provenance = store.run(runs[0])[1]
-        if len(runs) == 1:
-            result = summary.of_run(store, runs[0])
-            curve = figures.learning_curve(result["training"], terminal.title(result))
-            page = report_page.of_run(result, curve, _strips(folder, runs[0], result), provenance)
-        else:
-            rows = store.rows(
-                "SELECT task, agent, count(DISTINCT run) AS runs, count(*) AS episodes, avg(success) AS success"
-                " FROM episodes GROUP BY task, agent ORDER BY task, agent"
-            )
-            page = report_page.of_sweep(summary.cells(store), rows, provenance.get("stand_ins", []), provenance)
+    with nullcontext(store) if store is not None else Store(folder, "r") as opened:
+        page = _page(folder, opened)
     images.write_atomically(out, lambda file: file.write(page.encode()))
 
 
-def _strips(folder: Path, run: str, result: dict[str, object]) -> list[report_page.Strip]:
-    """First and last picture of kept episodes; films cannot be drawn again without the rig."""
-    import numpy as np
+def _page(folder: Path, store: Store) -> str:
+    runs = store.runs()
+    if not runs:
+        raise UsageError(f"{folder}: the store holds no run")
+    provenance = store.run(runs[0])[1]
+    if len(runs) == 1:
+        result = summary.of_run(store, runs[0])
+        curve = figures.learning_curve(result["training"], terminal.title(result))
+        return report_page.of_run(result, curve, _strips(folder, result["training"]["rewards"]), provenance)
+    rows = store.rows(
+        "SELECT task, agent, count(DISTINCT run) AS runs, count(*) AS episodes, avg(success) AS success"
+        " FROM episodes GROUP BY task, agent ORDER BY task, agent"
+    )
+    return report_page.of_sweep(summary.cells(store), rows, provenance.get("stand_ins", []), provenance)
 
-    best = result["training"]["best_episode"]  # type: ignore[index]
-    strips = []
-    path = folder / "frames" / run
-    if best is not None and (path / f"{best:04d}-first.npz").is_file() and (path / f"{best:04d}-last.npz").is_file():
-        frames = []
-        for which in ("first", "last"):
-            with np.load(path / f"{best:04d}-{which}.npz", allow_pickle=False) as data:
-                frames.append(data["rgb"])
-        strips.append(
-            report_page.Strip(f"best episode ({best + 1}): first and last picture", images.strip(frames, 2, 240), None)
-        )
-    return strips
+
+def _strips(folder: Path, rewards: Sequence[float | None]) -> list[report_page.Strip]:
+    found = []
+    for name in STRIPS:
+        for path in sorted((folder / "strips").glob(f"{name}-*.png")):
+            k = int(path.stem.rpartition("-")[2])
+            if k < len(rewards):
+                found.append(report_page.Strip(f"{name} episode ({k + 1})", path.read_bytes(), rewards[k]))
+    return found
 
 
 def run(args: Args) -> int:

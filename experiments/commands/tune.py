@@ -8,14 +8,15 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import IO, Annotated, Any
 
 import tyro
 
 from deft_env import paper
 from deft_env.episode import SPLITS
 from deft_experiments import config as cfg
-from deft_experiments import evaluate, figures, images, provenance, report_page, summary, sweep, terminal
+from deft_experiments import evaluate, figures, images, provenance, summary, sweep, terminal
+from deft_experiments.commands import report
 from deft_experiments.errors import DeftError, UsageError
 from deft_experiments.lockstep import Lockstep
 from deft_experiments.parts import Parts, make_parts
@@ -237,27 +238,28 @@ def _evaluate(args: Args, run: Run, parts: Parts, store: Store, trials: int, pro
 
 
 def _leave(run: Run, parts: Parts, store: Store, folder: Path, progress: terminal.Progress) -> dict[str, Any]:
-    """Writes curve, film and report beside the store."""
+    """Writes curve, films and report beside the store."""
     result = summary.of_run(store, run.id)
     curve = figures.learning_curve(result["training"], terminal.title(result))
     images.write_atomically(folder / "learning_curve.png", lambda file: file.write(curve))
     best = result["training"]["best_episode"]
-    films = {}
-    chosen = {"first": 0, "failed": _failed(result), "best": best}
-    for name, k in chosen.items():
-        if k is not None:
-            progress.say(f"film of the {name} episode ({k + 1})")
-            films[name] = (k, images.film(run, k, parts))
-    if films.get("best") and films["best"][1]:
-        images.save_gif(folder / "best.gif", films["best"][1])
-    strips = [
-        report_page.Strip(f"{name} episode ({k + 1})", images.strip(frames), result["training"]["rewards"][k])
-        for name, (k, frames) in films.items()
-        if frames
-    ]
-    page = report_page.of_run(result, curve, strips, store.run(run.id)[1])
-    images.write_atomically(folder / "report.html", lambda file: file.write(page.encode()))
+    for name, k in {"first": 0, "failed": _failed(result), "best": best}.items():
+        if k is None or parts.rig.real:
+            continue
+        progress.say(f"film of the {name} episode ({k + 1})")
+        frames = images.film(run, k, parts)
+        if frames:
+            picture = images.png(images.strip(frames))
+            path = report.strip_path(folder, name, k)
+            images.write_atomically(path, functools.partial(_put, picture))
+        if frames and name == "best":
+            images.save_gif(folder / "best.gif", frames)
+    report.write(folder, folder / "report.html", store)
     return result
+
+
+def _put(data: bytes, file: IO[bytes]) -> int:
+    return file.write(data)
 
 
 def _failed(result: dict[str, Any]) -> int | None:

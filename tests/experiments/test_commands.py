@@ -275,3 +275,12 @@ def test_a_killed_worker_costs_no_row(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "died").exists()
     assert rows(tmp_path / "died-once") == rows(tmp_path / "whole")
+
+
+def test_report_again_keeps_the_film_strips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert cli.main([*TUNE, "--out", "run"]) == 0
+    first = (tmp_path / "run" / "report.html").read_text()
+    assert "best episode" in first
+    assert cli.main(["report", "run", "--out", "again.html"]) == 0
+    assert (tmp_path / "again.html").read_text() == first
