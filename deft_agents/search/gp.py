@@ -34,22 +34,22 @@ class GP(Search):
         *,
         seed: int,
         budget: int,
-        warmup: int = 6,
-        beta: float = 1.5,
+        warmup: int = 5,
+        beta: float = 2.0,
         radius: float = 4.0,
         box: float = 3.0,
-        spread: float = 0.6,
+        spread: float = 0.4,
     ) -> None:
         """Makes the search.
 
         Args:
             seed: of the agent.
             budget: planned episodes.
-            warmup: episodes drawn from the initial distribution, shrunk by ``spread``.
+            warmup: results that it wants before it models, own or foreign; drawn from the initial distribution, shrunk.
             beta: how much uncertainty is sought.
             radius: of the trust region around the affordance prior, in units of sigma.
             box: half-width of the trust region in each dimension, in units of sigma.
-            spread: standard deviation of the warm-up in units of sigma; the first episode is the untouched prior.
+            spread: standard deviation of the warm-up in units of sigma.
         """
         super().__init__(seed=seed, budget=budget)
         self.warmup = check_count("warmup", warmup, 1)
@@ -67,7 +67,7 @@ class GP(Search):
         number = self._asked
         self._asked += 1
         noise = self.rng.standard_normal((6, DIM))
-        if number < self.warmup or not self._told.n:
+        if self._told.n < self.warmup:
             z = self.spread * noise[0]
         else:
             model = model_of(self._told, self.config)

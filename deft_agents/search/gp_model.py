@@ -40,9 +40,9 @@ class GPConfig:
 
     mu: tuple[float, ...] = (1.5, 3.0, 8.0)
     wrist: tuple[float, ...] = (1.5, 3.0, 8.0)
-    fingers: tuple[float, ...] = (4.0, 10.0, 30.0)
-    noise: tuple[float, ...] = (0.05, 0.3)
-    drop: float = 1.0
+    fingers: tuple[float, ...] = (10.0, 30.0, 100.0)
+    noise: tuple[float, ...] = (0.3,)
+    drop: float = 3.0
     keep: int = 6
     strength: float = 4.0
 
