@@ -24,7 +24,7 @@ from deft_env.video.shards import IMAGE_PX
 
 Array = NDArray[np.float64]
 
-SHIPPED: Final = "weights/affordance-small-synthetic.safetensors"
+SHIPPED: Final = "affordance-small-synthetic.safetensors"
 """The small network, trained on synthetic videos; its card lies beside it."""
 DEEPEST_M: Final = 0.035
 """Most that a contact is moved from the surface into the object (our choice)."""
