@@ -247,3 +247,41 @@ def test_agrees_with_manotorch(tmp_path):
     frames = frames[-15:]
     ours = retarget.anatomical_angles(theta)
     assert np.allclose(retarget.anatomical_angles(theta, frames), ours, atol=1e-4)
+
+
+@pytest.mark.parametrize("protocol", [0, 2])
+def test_reads_the_released_layout_with_chumpy_nodes_and_old_scipy(tmp_path, monkeypatch, protocol):
+    """The released file holds a chumpy node and an old scipy matrix; neither library is needed to read the rest."""
+    import sys
+    import types
+
+    class Ch:
+        pass
+
+    class Select(Ch):
+        pass
+
+    class Matrix:
+        pass
+
+    for module, cls, name in (("chumpy.ch", Ch, "Ch"), ("chumpy.reordering", Select, "Select"),
+                              ("scipy.sparse.csc", Matrix, "csc_matrix")):  # fmt: skip
+        made = types.ModuleType(module)
+        cls.__module__, cls.__qualname__, cls.__name__ = module, name, name
+        setattr(made, name, cls)
+        monkeypatch.setitem(sys.modules, module, made)
+    monkeypatch.setitem(sys.modules, "chumpy", types.ModuleType("chumpy"))
+    node, base, matrix = Select(), Ch(), Matrix()
+    base.x = np.zeros((778, 3, 20))
+    node.a, node.idxs, node.preferred_shape = base, np.arange(23340), (778, 3, 10)
+    sparse = csc_matrix(np.eye(16, 778))
+    for key in ("data", "indices", "indptr", "_shape"):
+        setattr(matrix, key, getattr(sparse, key))
+    path = write_mano(tmp_path / "MANO_RIGHT.pkl")
+    data = mano.load_mano_pickle(path)
+    vertices = np.zeros((778, 3))
+    vertices[:16] = mano.TEMPLATE_JOINTS_M
+    content = {"v_template": vertices, "J_regressor": matrix, "hands_mean": np.zeros(45), "shapedirs": node}
+    assert set(data) >= {"v_template"}
+    path.write_bytes(pickle.dumps(content, protocol=protocol))
+    assert np.allclose(mano.load_hand_model(path).joints_m, mano.TEMPLATE_JOINTS_M)
