@@ -144,7 +144,7 @@ _SPECS: Final = (
     ObjectSpec(
         "pan_spatula_bagel",
         "bagel_set",
-        {"pan_radius": (0.105, 0.115), "handle_radius": (0.009, 0.012), "bagel_radius": (0.042, 0.048)},
+        {"pan_radius": (0.120, 0.130), "handle_radius": (0.009, 0.012), "bagel_radius": (0.042, 0.048)},
         (0.05, 0.08),
         (0.8, 1.2),
         (_BLACK, _WOOD, _BREAD, _CRUMB),
