@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,10 +15,11 @@ from numpy.typing import NDArray
 from deft_agents.agent import Agent, Policy
 from deft_agents.policies.base import ConstantPolicy
 from deft_env import grasp
-from deft_env.episode import SPLITS, Context, EpisodeKey, Outcome, jsonable
+from deft_env.episode import SPLITS, Context, EpisodeKey, Outcome, Status, jsonable
 from deft_env.prior.prior import PriorFailureError
+from deft_env.rigs.rig import Frames
 from deft_experiments.errors import RigError
-from deft_experiments.lockstep import LARGEST_BATCH, contexts
+from deft_experiments.lockstep import LARGEST_BATCH, Keeper, contexts, rate, stored_outcomes
 from deft_experiments.parts import Parts
 from deft_experiments.run import Run, outcome_payload
 from deft_experiments.store import Store
@@ -74,6 +77,7 @@ def evaluate(
     trials: int,
     splits: Sequence[str] = SPLITS,
     every_event: bool = False,
+    keeper: Keeper | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> None:
     """Plays what is missing of ``trials`` episodes a split for every candidate.
@@ -91,6 +95,7 @@ def evaluate(
         for k in range(trials)
     ]
     policies: dict[int, Policy] = {}
+    _judge_waiting(jobs, parts, keeper)
     while True:
         missing = [(c, key) for c, key in jobs if c.run.evaluated.get((c.label, c.after, key.split, key.k), 0) != -1]
         if not missing:
@@ -101,7 +106,7 @@ def evaluate(
             for candidate, _ in batch:
                 if id(candidate) not in policies:
                     policies[id(candidate)] = candidate.fit()
-            _play(batch, policies, parts, store, every_event)
+            _play(batch, policies, parts, store, every_event, keeper)
             if progress is not None:
                 progress(len(batch))
 
@@ -112,6 +117,7 @@ def _play(
     parts: Parts,
     store: Store,
     every_event: bool,
+    keeper: Keeper | None,
 ) -> None:
     frames = parts.rig.reset_batch([key for _, key in batch])
     try:
@@ -123,14 +129,50 @@ def _play(
     wished = grasp.compose(np.array([c.prior for c in seen]), residuals)
     outcomes = parts.rig.execute_batch(wished, [parts.task.demonstration] * len(batch))
     seconds = (time.perf_counter() - started) / len(batch)
+    if keeper is not None:
+        for i, (candidate, key) in enumerate(batch):
+            keeper.keep(candidate.run, _name(candidate, key), functools.partial(frames.__getitem__, i), outcomes[i])
     rows = zip(batch, seen, residuals, outcomes, strict=True)
-    if every_event:
+    with nullcontext() if every_event else store.transaction():
         for row in rows:
             _record(*row, seconds)
+    _judge(batch, frames, outcomes, parts)
+
+
+def _judge_waiting(jobs: Sequence[tuple[Candidate, EpisodeKey]], parts: Parts, keeper: Keeper | None) -> None:
+    """Asks for the verdicts on episodes that were executed just before an interruption."""
+    for candidate, key in jobs:
+        payload = candidate.run.waiting.get((candidate.label, candidate.after, key.split, key.k))
+        if payload is not None:
+            frames, outcomes = stored_outcomes([(candidate.run, _name(candidate, key))], [payload], [key], keeper)
+            _judge([(candidate, key)], frames, outcomes, parts)
+
+
+def _name(candidate: Candidate, key: EpisodeKey) -> str:
+    return f"{candidate.label}-{candidate.after:03d}-{key.split}-{key.k:04d}"
+
+
+def _judge(
+    batch: Sequence[tuple[Candidate, EpisodeKey]], frames: Frames, outcomes: Sequence[Outcome], parts: Parts
+) -> None:
+    """Asks a person for what no judge said."""
+    open_ = [i for i, o in enumerate(outcomes) if o.status is Status.COMPLETED and o.success is None]
+    if not open_:
         return
-    with store.transaction():
-        for row in rows:
-            _record(*row, seconds)
+    if not parts.reward.needs_operator:
+        raise RigError(
+            f"evaluation episode {outcomes[open_[0]].key}: nobody said whether it succeeded; on a rig without a judge "
+            "use --reward human, or --no-eval"
+        )
+    rewards, judged = rate(parts, frames, outcomes)
+    for i in open_:
+        candidate, key = batch[i]
+        if not judged[i].status.counts:
+            candidate.run.void_evaluation(candidate.label, candidate.after, key, judged[i].reason)
+        else:
+            said, run = judged[i], candidate.run
+            place = (candidate.label, candidate.after, key)
+            run.verdict(*place, float(rewards[i]), success=said.success, score=said.score)
 
 
 def _residuals(

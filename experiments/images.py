@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from deft_env import grasp, paper
 from deft_env.episode import Frame, Outcome
+from deft_experiments.lockstep import episode_name
 from deft_experiments.parts import Parts
 from deft_experiments.run import Run
 from deft_experiments.store import explain
@@ -43,7 +44,7 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
 
 
 class FrameKeeper:
-    """Keeps the first and last picture of episodes in a folder, ``<run>/<k>-first.npz`` and so on.
+    """Keeps the first and last picture of episodes in a folder, ``<run>/<name>-first.npz`` and so on.
 
     Args:
         folder: where they go.
@@ -53,17 +54,17 @@ class FrameKeeper:
     def __init__(self, folder: Path, keep: Keep) -> None:
         self.folder, self._keep = folder, keep
 
-    def path(self, run: Run, k: int, which: str) -> Path:
-        """The file of a picture; ``which`` is ``"first"`` or ``"last"``."""
-        return self.folder / run.id / f"{k:04d}-{which}.npz"
+    def path(self, run: Run, name: str, which: str) -> Path:
+        """The file of a picture; ``which`` is ``"first"`` or ``"last"``, ``name`` the episode's (``episode_name``)."""
+        return self.folder / run.id / f"{name}-{which}.npz"
 
-    def keep(self, run: Run, k: int, before: Callable[[], Frame], outcome: Outcome) -> None:
+    def keep(self, run: Run, name: str, before: Callable[[], Frame], outcome: Outcome) -> None:
         """Writes both pictures of an executed episode, before anything is recorded of it."""
         if self._keep == "none" or (self._keep == "elites" and not outcome.status.counts):
             return
-        self._write(self.path(run, k, "first"), before())
+        self._write(self.path(run, name, "first"), before())
         if outcome.last_frame is not None:
-            self._write(self.path(run, k, "last"), outcome.last_frame())
+            self._write(self.path(run, name, "last"), outcome.last_frame())
 
     def scored(self, run: Run) -> None:
         """Removes what is no longer among the best, ties to the newer."""
@@ -74,7 +75,7 @@ class FrameKeeper:
         for episode in rated:
             if episode not in best:
                 for which in ("first", "last"):
-                    self.path(run, episode.k, which).unlink(missing_ok=True)
+                    self.path(run, episode_name(episode.k), which).unlink(missing_ok=True)
 
     @staticmethod
     def _write(path: Path, frame: Frame) -> None:
@@ -87,13 +88,13 @@ class FrameKeeper:
         }
         write_atomically(path, lambda file: np.savez_compressed(file, **arrays))
 
-    def frame(self, run: Run, k: int, which: str) -> Frame:
+    def frame(self, run: Run, name: str, which: str) -> Frame:
         """Reads a kept picture; depth is rounded to millimetres.
 
         Raises:
             FileNotFoundError: if it was not kept.
         """
-        with np.load(self.path(run, k, which), allow_pickle=False) as data:
+        with np.load(self.path(run, name, which), allow_pickle=False) as data:
             depth = data["depth_mm"].astype(np.float32) / np.float32(1000.0)
             return Frame(data["rgb"], depth, data["K"], data["T_base_cam"])
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from deft_env import grasp, observation
 from deft_env.episode import Context, EpisodeKey, Frame, Outcome, Status
 from deft_env.prior.prior import PriorFailureError
+from deft_env.rigs.operator import OperatorGoneError
 from deft_env.rigs.rig import Frames
-from deft_experiments.errors import ReplayError
+from deft_experiments.errors import ReplayError, RigError
 from deft_experiments.parts import Parts
 from deft_experiments.run import Run, outcome_payload
 from deft_experiments.store import Store
@@ -54,11 +55,19 @@ class Inbox(Protocol):
 class Keeper(Protocol):
     """Keeps pictures of episodes (``deft_experiments.images``)."""
 
-    def keep(self, run: Run, k: int, before: Callable[[], Frame], outcome: Outcome) -> None:
+    def keep(self, run: Run, name: str, before: Callable[[], Frame], outcome: Outcome) -> None:
         """Called when an episode was executed, before that is recorded."""
 
     def scored(self, run: Run) -> None:
         """Called when an episode was scored."""
+
+    def frame(self, run: Run, name: str, which: str) -> Frame:
+        """Reads a kept picture, ``"first"`` or ``"last"``."""
+
+
+def episode_name(k: int) -> str:
+    """The name of a training episode among its run's pictures."""
+    return f"{k:04d}"
 
 
 def contexts(parts: Parts, frames: Frames) -> list[Context]:
@@ -72,6 +81,21 @@ def contexts(parts: Parts, frames: Frames) -> list[Context]:
         return [Context(row) for row in xi]
     features = parts.encoder(np.stack([observation.image(frame) for frame in frames]))
     return [Context(row, f, parts.encoder.name) for row, f in zip(xi, features, strict=True)]
+
+
+def rate(parts: Parts, frames: Frames, outcomes: Sequence[Outcome]) -> tuple[NDArray[np.float64], list[Outcome]]:
+    """Rewards (N,), and the outcomes with what a person added: success and score, or that the episode is void.
+
+    Raises:
+        RigError: if the operator is gone; what was executed is stored, and waits for its score.
+    """
+    judged = list(outcomes)
+    try:
+        return parts.reward(frames, judged, parts.task), judged
+    except OperatorGoneError as error:
+        raise RigError(
+            f"the operator does not answer ({error}); what was executed is stored: resume to score it"
+        ) from error
 
 
 class Lockstep:
@@ -173,7 +197,7 @@ class Lockstep:
         outcomes, seconds = self._execute(wished)
         for i, (run, key, outcome) in enumerate(zip(runs, keys, outcomes, strict=True)):
             if self._keeper is not None:
-                self._keeper.keep(run, key.k, functools.partial(frames.__getitem__, i), outcome)
+                self._keeper.keep(run, episode_name(key.k), functools.partial(frames.__getitem__, i), outcome)
             run.executed(key.k, outcome, seconds)
         if self._inbox is None:
             self._rate(runs, frames, outcomes)
@@ -191,12 +215,19 @@ class Lockstep:
         return outcomes, (time.perf_counter() - started) / len(wished)
 
     def _rate(self, runs: Sequence[Run], frames: Frames, outcomes: Sequence[Outcome]) -> None:
-        rewards = self.parts.reward(frames, outcomes, self.parts.task)
-        for run, outcome, reward in zip(runs, outcomes, rewards, strict=True):
-            if outcome.status.counts:
-                run.scored(outcome.key.k, float(reward))
-                if self._keeper is not None:
-                    self._keeper.scored(run)
+        rewards, judged = rate(self.parts, frames, outcomes)
+        for run, outcome, said, reward in zip(runs, outcomes, judged, rewards, strict=True):
+            if not outcome.status.counts:
+                continue
+            if not said.status.counts:
+                run.void(outcome.key.k, said.reason)
+                continue
+            new = said is not outcome
+            run.scored(
+                outcome.key.k, float(reward), success=said.success if new else None, score=said.score if new else None
+            )
+            if self._keeper is not None:
+                self._keeper.scored(run)
 
     def _rate_interrupted(self) -> None:
         """Scores what was executed just before a run was interrupted.
@@ -213,8 +244,9 @@ class Lockstep:
             runs = [run for run, _ in part]
             keys = [run.key(episode.k) for run, episode in part]
             if self.parts.rig.real:
-                kept = getattr(self._keeper, "frame", None)
-                frames, outcomes = stored_outcomes(part, keys, kept)
+                names = [(run, episode_name(episode.k)) for run, episode in part]
+                payloads = [episode.executed or {} for _, episode in part]
+                frames, outcomes = stored_outcomes(names, payloads, keys, self._keeper)
             else:
                 frames = self.parts.rig.reset_batch(keys)
                 trials = [episode.trial for _, episode in part if episode.trial is not None]
@@ -229,30 +261,29 @@ class Lockstep:
 
 
 def stored_outcomes(
-    part: Sequence[tuple[Run, Any]], keys: Sequence[EpisodeKey], kept: Callable[..., Any] | None
+    names: Sequence[tuple[Run, str]],
+    payloads: Sequence[Mapping[str, Any]],
+    keys: Sequence[EpisodeKey],
+    keeper: Keeper | None,
 ) -> tuple[Frames, list[Outcome]]:
-    """Frames and outcomes as the log and the kept pictures have them."""
+    """Frames and outcomes as the log and the kept pictures (under ``names``) have them."""
 
-    def no_frame(index: int) -> Any:
-        raise ReplayError(
-            f"episode {keys[index]}: its pictures were not kept, and a real scene cannot be rendered again"
-        )
+    def picture(i: int, which: str) -> Frame:
+        if keeper is None:
+            raise RigError(f"episode {keys[i]}: its pictures were not kept; void it")
+        return keeper.frame(*names[i], which)
 
-    outcomes = []
-    for (run, episode), key in zip(part, keys, strict=True):
-        data = episode.executed
-        last = None if kept is None else (lambda run=run, k=key.k: kept(run, k, "last"))
-        outcomes.append(
-            Outcome(
-                key=key,
-                executed_grasp=np.array(data["executed_grasp"]),
-                status=Status(data["status"]),
-                reason=data["reason"],
-                success=data["success"],
-                score=data["score"],
-                subgoals=dict(data["subgoals"]),
-                last_frame=last,
-            )
+    outcomes = [
+        Outcome(
+            key=key,
+            executed_grasp=np.array(data["executed_grasp"]),
+            status=Status(data["status"]),
+            reason=data["reason"],
+            success=data["success"],
+            score=data["score"],
+            subgoals=dict(data["subgoals"]),
+            last_frame=functools.partial(picture, i, "last"),
         )
-    render = no_frame if kept is None else (lambda i: kept(part[i][0], keys[i].k, "first"))
-    return Frames(keys, render), outcomes
+        for i, (key, data) in enumerate(zip(keys, payloads, strict=True))
+    ]
+    return Frames(keys, functools.partial(picture, which="first")), outcomes

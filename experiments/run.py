@@ -81,11 +81,13 @@ def unpack(text: str) -> NDArray[np.float64]:
 
 def outcome_payload(outcome: Outcome) -> dict[str, Any]:
     """What the log keeps of an outcome; pictures are files, and signals can be made again in simulation."""
+    # What the action made impossible (unreachable, a collision) is no success, though no judge looked at it.
+    success = False if outcome.status is Status.FAILED else outcome.success
     return {
         "status": str(outcome.status),
         "reason": outcome.reason,
         "executed_grasp": jsonable(np.asarray(outcome.executed_grasp)),
-        "success": None if outcome.success is None else bool(outcome.success),
+        "success": None if success is None else bool(success),
         "score": None if outcome.score is None else float(outcome.score),
         "subgoals": [[name, bool(reached)] for name, reached in outcome.subgoals.items()],
     }
@@ -121,6 +123,8 @@ class Run:
         self._make_agent = make_agent
         self.reward_range, self.sign = reward_range, 1.0 if higher_is_better else -1.0
         self.episodes: list[Episode] = []
+        self.waiting: dict[tuple[str, int, str, int], Mapping[str, Any]] = {}
+        """(policy, after, split, k) -> what was executed, of evaluation episodes that wait for a person's verdict."""
         self.evaluated: dict[tuple[str, int, str, int], int] = {}
         """(policy, after, split, k) -> attempts of an evaluation episode so far; done ones are -1."""
         self.cursor = 0
@@ -261,17 +265,37 @@ class Run:
 
     def evaluation(self, policy: str, after: int, key: EpisodeKey, payload: dict[str, Any], seconds: float) -> None:
         """Records an executed evaluation episode of a frozen policy."""
-        place = (policy, after, key.split, key.k)
-        attempt = self.evaluated.get(place, 0)
-        event = Event(
-            self.id, self.cursor, "executed", "eval", policy, after, key.split, key.k, attempt, payload, seconds
-        )
-        self._store.append(event)
-        self._apply_evaluation(event)
-        if self.evaluated[place] == -1:
+        self._evaluation_event("executed", policy, after, key, payload, seconds)
+        if Status(payload["status"]).counts:
             self._mishaps = 0
         else:
             self._mishap(key, f"{payload['status']}: {payload['reason'] or 'no reason given'}")
+
+    def verdict(
+        self, policy: str, after: int, key: EpisodeKey, reward: float, *, success: bool | None, score: float | None
+    ) -> None:
+        """Records a person's verdict on an evaluation episode that was executed."""
+        payload = {"reward": float(reward), "source": self.config.reward, "success": success, "score": score}
+        self._evaluation_event("scored", policy, after, key, payload)
+
+    def void_evaluation(self, policy: str, after: int, key: EpisodeKey, reason: str) -> None:
+        """Records that an evaluation episode was not the policy's doing; it runs again on a fresh scene."""
+        self._evaluation_event("voided", policy, after, key, {"reason": reason})
+        self._mishap(key, f"voided: {reason}")
+
+    def _evaluation_event(
+        self,
+        kind: str,
+        policy: str,
+        after: int,
+        key: EpisodeKey,
+        payload: Mapping[str, Any],
+        seconds: float | None = None,
+    ) -> None:
+        attempt = max(self.evaluated.get((policy, after, key.split, key.k), 0), 0)
+        event = Event(self.id, self.cursor, kind, "eval", policy, after, key.split, key.k, attempt, payload, seconds)
+        self._store.append(event)
+        self._apply_evaluation(event)
 
     # --- the log ----------------------------------------------------------------------------------------------------
     def _emit(self, kind: str, episode: Episode, payload: dict[str, Any], seconds: float | None = None) -> None:
@@ -309,7 +333,15 @@ class Run:
     def _apply_evaluation(self, event: Event) -> None:
         self.cursor = event.seq + 1
         place = (event.policy, event.after, event.split, event.k)
-        self.evaluated[place] = -1 if Status(event.payload["status"]).counts else event.attempt + 1
+        self.waiting.pop(place, None)
+        if event.kind == "scored":
+            self.evaluated[place] = -1
+        elif event.kind == "voided" or not Status(event.payload["status"]).counts:
+            self.evaluated[place] = event.attempt + 1
+        elif event.payload["success"] is None:
+            self.waiting[place], self.evaluated[place] = event.payload, event.attempt
+        else:
+            self.evaluated[place] = -1
 
     def _replay(self, event: Event) -> None:
         if event.seq != self.cursor:

@@ -194,7 +194,7 @@ def _tune(
     snapshots(run)
     if not args.no_eval:
         trials = args.eval_trials or (cfg.REAL_EVAL_TRIALS if parts.rig.real else cfg.SIMULATED_EVAL_TRIALS)
-        _evaluate(args, run, parts, store, trials, progress)
+        _evaluate(args, run, parts, store, trials, progress, keeper if parts.rig.real else None)
     return _leave(run, parts, store, folder, progress)
 
 
@@ -223,7 +223,15 @@ def candidates(run: Run, at: tuple[int, ...] = ()) -> list[evaluate.Candidate]:
     return sweep.candidates(run, job, sorted({*at, run.config.episodes}))
 
 
-def _evaluate(args: Args, run: Run, parts: Parts, store: Store, trials: int, progress: terminal.Progress) -> None:
+def _evaluate(
+    args: Args,
+    run: Run,
+    parts: Parts,
+    store: Store,
+    trials: int,
+    progress: terminal.Progress,
+    keeper: images.FrameKeeper | None,
+) -> None:
     todo = candidates(run, args.eval_at)
     done = sum(k < trials and attempts == -1 for (_, _, _, k), attempts in run.evaluated.items())
     with progress.bar("evaluation", len(todo) * trials * len(SPLITS), done) as advance:
@@ -233,6 +241,7 @@ def _evaluate(args: Args, run: Run, parts: Parts, store: Store, trials: int, pro
             store,
             trials=trials,
             every_event=parts.rig.real or parts.reward.needs_operator,
+            keeper=keeper,
             progress=lambda n: advance(n, ""),
         )
 
