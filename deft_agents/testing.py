@@ -289,6 +289,7 @@ def check_freeze(make: MakeAgent, episodes: int = 24) -> None:
         done[:] = np.nan  # what a caller does to the result must not reach the policy
         snapshots.append((policy, act(policy)))
     assert np.array_equal(residuals(asked), residuals(run(unfrozen, 0, episodes))), "freezing changed what is asked"
+    assert np.array_equal(snapshots[-1][1], act(unfrozen.freeze())), "an earlier freeze is still in the later one"
     for policy, done in snapshots:
         assert np.array_equal(act(policy), done), "a frozen policy changed afterwards"
         assert done.shape == (4, grasp.DIM)
