@@ -45,8 +45,8 @@ class Parts:
     @property
     def stand_ins(self) -> tuple[str, ...]:
         """Which parts stand in for something real, in words; named in every output."""
-        parts = (("rig", self.rig), ("prior", self.prior), ("encoder", self.encoder))
-        return tuple(f"{word} {part.name!r}" for word, part in parts if part is not None and part.stand_in)
+        parts = (("rig", self.rig), ("prior", self.prior), ("reward", self.reward), ("encoder", self.encoder))
+        return tuple(f"{word} {part.name!r}" for word, part in parts if getattr(part, "stand_in", False))
 
     def agent(self, config: RunConfig) -> Agent:
         """A fresh agent for a run; told rewards are turned so that higher is better."""

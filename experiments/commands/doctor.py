@@ -8,12 +8,14 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
 import tyro
+
+from deft_experiments.config import parse_weights
 
 Verdict = Literal["ok", "missing", "broken"]
 DEBIAN_GL: Final = "libegl1 libegl-mesa0 libgl1 libgl1-mesa-dri libosmesa6"
@@ -38,10 +40,12 @@ class Args:
 
     Attributes:
         json: print JSON.
+        weights: NAME=PATH of weights to look at; the others are listed with what reads them.
         gl: check rendering alone, one line, exit code 1 if it does not work.
     """
 
     json: bool = False
+    weights: tuple[str, ...] = ()
     gl: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
 
 
@@ -148,6 +152,32 @@ def _disk() -> Finding:
     return Finding("disk", "ok", f"{free_gb:.0f} GB free here")
 
 
+def weights(given: Mapping[str, Path]) -> list[Finding]:
+    """One finding for each name of weights that some part reads (from the registries' one-line summaries)."""
+    import deft_env
+    from deft_env import registries
+
+    readers: dict[str, list[str]] = {}
+    for registry in (registries.priors, registries.rewards, registries.encoders):
+        for name in registry.names():
+            _, found, names = registry.entry(name).summary.partition("weights: ")
+            for weight in names.split(", ") if found else ():
+                readers.setdefault(weight.strip(), []).append(f"{registry.kind} {name}")
+    out = []
+    for name, parts in sorted(readers.items()):
+        used = f"read by {', '.join(parts)}"
+        shipped = sorted((Path(deft_env.__file__).parent / "prior" / "weights").glob(f"{name}-*"))
+        if name in given:
+            size_mb = given[name].stat().st_size / 1e6
+            out.append(Finding(f"weights {name}", "ok", f"{given[name]}, {size_mb:.1f} MB; {used}"))
+        elif shipped:
+            out.append(Finding(f"weights {name}", "ok", f"{shipped[0].name} is shipped; {used}"))
+        else:
+            fix = f"download them, then: --weights {name}=PATH"
+            out.append(Finding(f"weights {name}", "missing", used, fix))
+    return out
+
+
 def checks() -> list[Callable[[], Finding]]:
     """Everything that is looked at, in order."""
     return [
@@ -177,7 +207,7 @@ def checks() -> list[Callable[[], Finding]]:
 
 def run(args: Args) -> int:
     """Prints the findings; exit code 1 if something that is needed is broken."""
-    findings = [gl()] if args.gl else [check() for check in checks()]
+    findings = [gl()] if args.gl else [check() for check in checks()] + weights(parse_weights(args.weights))
     broken = any(f.verdict == "broken" for f in findings)
     if args.json:
         print(json.dumps([asdict(f) for f in findings], indent=1))
@@ -189,8 +219,9 @@ def run(args: Args) -> int:
             else f"{f.name} does not work ({f.detail}); mend it with: {f.fix}"
         )
     else:
-        from rich.console import Console
         from rich.table import Table
+
+        from deft_experiments.terminal import output
 
         table = Table(box=None, pad_edge=False)
         for column in ("", "what", "found", "mend with"):
@@ -198,5 +229,5 @@ def run(args: Args) -> int:
         marks = {"ok": "[green]ok[/]", "missing": "[yellow]–[/]", "broken": "[red]broken[/]"}
         for f in findings:
             table.add_row(marks[f.verdict], f.name, f.detail.replace("[", "\\["), f.fix.replace("[", "\\["))
-        Console().print(table)
+        output().print(table)
     return 1 if broken else 0

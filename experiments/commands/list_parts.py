@@ -69,10 +69,11 @@ def run(args: Args) -> int:
     if args.json:
         print(json.dumps(found, indent=1))
         return 0
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console()
+    from deft_experiments.terminal import output
+
+    console = output()
     for name, rows in found.items():
         table = Table(title=name, title_justify="left", box=None, pad_edge=False)
         for column in ("name", "what", "needs"):
