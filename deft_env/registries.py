@@ -155,6 +155,7 @@ rewards.register(
     )
 )
 rewards.register(Entry("success", "deft_env.rewards.oracle:SuccessReward", "1 for success, 0 otherwise"))
+rewards.register(Entry("human", "deft_env.rewards.human:HumanReward", "the operator's score from 0 to 1; waits for it"))
 
 encoders: Final = Registry("encoder", "deft.encoders")
 encoders.register(Entry("none", "deft_env.encoders.encoder:NoEncoder", "no features: agents see the prior alone"))
