@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from deft_env.demonstration import Demonstration
-from deft_env.episode import EpisodeKey, Frame, Outcome
+from deft_env.episode import EpisodeKey, Frame, Outcome, Status
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,6 +79,19 @@ class Frames(Sequence[Frame]):
         return self._cache[i]
 
 
+class SceneLostError(RuntimeError):
+    """A real rig could not bring about a scene: ``reset_batch`` has no outcome to say so in.
+
+    Attributes:
+        status: ``faulted`` (a device, nobody there) or ``voided`` (the operator's word).
+    """
+
+    def __init__(self, status: Status, reason: str) -> None:
+        """Says why there is no scene."""
+        super().__init__(f"{status}: {reason}")
+        self.status = status
+
+
 class Rig(ABC):
     """Resets scenes and executes grasps, in batches; a real rig has a batch of one.
 
@@ -100,7 +113,11 @@ class Rig(ABC):
 
     @abstractmethod
     def reset_batch(self, keys: Sequence[EpisodeKey]) -> Frames:
-        """Builds the scenes of ``keys`` and returns their first frames (lazily)."""
+        """Builds the scenes of ``keys`` and returns their first frames (lazily).
+
+        Raises:
+            SceneLostError: on a real rig, if devices or operator cannot bring the scene about; try again.
+        """
 
     @abstractmethod
     def execute_batch(self, grasps: ArrayLike, demonstrations: Sequence[Demonstration]) -> list[Outcome]:

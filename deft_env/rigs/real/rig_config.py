@@ -1,0 +1,278 @@
+"""The real rig's configuration: one YAML, TOML or JSON file, read into frozen dataclasses; unknown keys are errors."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import json
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Literal, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deft_env.registry import Entry, Registry
+from deft_env.rigs.real.arm_config import ArmConfig
+from deft_env.rigs.real.calibration import CameraCalibration
+from deft_env.rigs.real.camera import CameraConfig
+from deft_env.rigs.real.hand_config import HandConfig, MotorConfig
+from deft_env.rigs.real.motor_map import MotorMap
+from deft_env.rigs.safety import SafetyLimits
+from deft_env.sim import robot
+from deft_env.sim.controls import ControlOptions
+
+T = TypeVar("T")
+MAX_FILE_BYTES: Final = 1_000_000
+SUFFIXES: Final = (".yaml", ".yml", ".toml", ".json")
+
+frame_sources: Final = Registry("frame source", "deft.frame_sources")
+"""Where the camera's framesets come from: ``make(**options) -> FramesetSource``; third parties add theirs."""
+frame_sources.register(Entry("pipeline", "deft_env.rigs.real.camera_source:PipelineSource", "a camera on USB"))
+
+
+@dataclass(frozen=True, slots=True)
+class MotionConfig:
+    """How the rig moves between and in episodes (our choice).
+
+    Attributes:
+        clearance_m: how far above the pre-grasp the arm comes from and goes to.
+        parked_rad: (6,) posture out of the camera's view, in which people reset the scene.
+        max_stretch: a path that is too fast is played slower by at most this factor; one that needs more is refused.
+        watchdog_s: silence of the control loop after which the arm is stopped.
+        paced: keep to real time; False only for stand-ins whose clock stands still between commands.
+        resend_ticks: how often the hand is sent its goal again, which also notices its alarms.
+        attempts: how often a reset is tried, with the operator's help, before the scene is given up.
+    """
+
+    clearance_m: float = 0.10
+    parked_rad: tuple[float, ...] = robot.ARM_PARKED_RAD
+    max_stretch: float = 4.0
+    watchdog_s: float = 1.0
+    paced: bool = True
+    resend_ticks: int = 10
+    attempts: int = 3
+
+    def __post_init__(self) -> None:
+        if len(self.parked_rad) != 6:
+            raise ValueError(f"parked_rad: expected six joint angles, got {len(self.parked_rad)}")
+        if not (0.0 <= self.clearance_m <= 0.3 and self.max_stretch >= 1.0 and self.watchdog_s > 0.0):
+            raise ValueError(
+                "clearance_m, max_stretch, watchdog_s: expected 0 to 0.3, at least 1, more than 0, got "
+                f"{self.clearance_m}, {self.max_stretch}, {self.watchdog_s}"
+            )
+        if self.resend_ticks < 1 or self.attempts < 1:
+            raise ValueError(f"resend_ticks, attempts: at least 1, got {self.resend_ticks}, {self.attempts}")
+
+
+@dataclass(frozen=True, slots=True)
+class RealRigConfig:
+    """What ``--rig real`` takes: the name of a file, or its sections.
+
+    Attributes:
+        file: YAML, TOML or JSON with the sections below; then nothing else may be given.
+        arm: ``ArmConfig``; the tool point is the hand's grasp site unless said otherwise.
+        hand: ``HandConfig``, and ``motor_map``: a file of ``deft calibrate hand``, or ``nominal`` (assumed hand).
+        camera: ``CameraConfig``; ``calibration``: a file of ``deft calibrate camera``, or ``T_base_cam`` (4, 4); and
+            ``source``: ``{name: pipeline, …}``.
+        operator: ``{name: terminal, …}``.
+        safety: ``SafetyLimits``.
+        motion: ``MotionConfig``.
+        timing: ``deft_env.sim.controls.ControlOptions``.
+        judge: who is asked for success by the rig itself: ``evaluation`` episodes, or ``always``.
+        stand_in: whether the devices are mocks; outputs name it as such.
+    """
+
+    file: str = ""
+    arm: Mapping[str, Any] = field(default_factory=dict)
+    hand: Mapping[str, Any] = field(default_factory=dict)
+    camera: Mapping[str, Any] = field(default_factory=dict)
+    operator: Mapping[str, Any] = field(default_factory=dict)
+    safety: Mapping[str, Any] = field(default_factory=dict)
+    motion: Mapping[str, Any] = field(default_factory=dict)
+    timing: Mapping[str, Any] = field(default_factory=dict)
+    judge: Literal["evaluation", "always"] = "evaluation"
+    stand_in: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RigSettings:
+    """A configuration that was read and checked; see ``RealRigConfig``."""
+
+    arm: ArmConfig
+    hand: HandConfig
+    motor_map: MotorMap
+    camera: CameraConfig
+    T_base_cam: NDArray[np.float64]
+    source: tuple[str, Mapping[str, Any]]
+    operator: tuple[str, Mapping[str, Any]]
+    safety: SafetyLimits
+    motion: MotionConfig
+    timing: ControlOptions
+    judge: str
+    stand_in: bool
+
+
+def load_file(path: str | Path) -> dict[str, Any]:
+    """Reads a configuration file; paths in it are relative to its folder.
+
+    Raises:
+        ValueError: if it cannot be read, is too large, or holds no mapping.
+        ImportError: for YAML without the extra ``hardware``.
+    """
+    file = Path(path)
+    if file.suffix not in SUFFIXES:
+        raise ValueError(f"rig configuration: expected a file ending in {', '.join(SUFFIXES)}, got {file}")
+    try:
+        if file.stat().st_size > MAX_FILE_BYTES:
+            raise ValueError(f"{file}: expected at most {MAX_FILE_BYTES} bytes")
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"rig configuration: cannot read {file}: {error}") from None
+    try:
+        data = _parse(file.suffix, text)
+    except ValueError as error:
+        raise ValueError(f"{file}: {error}") from None
+    if not isinstance(data, dict) or not all(isinstance(key, str) for key in data):
+        raise ValueError(f"{file}: expected sections such as arm, hand, camera, got {type(data).__name__}")
+    for section, key in (("hand", "motor_map"), ("camera", "calibration")):
+        part = data.get(section)
+        value = part.get(key) if isinstance(part, dict) else None
+        if isinstance(part, dict) and isinstance(value, str) and value not in ("", "nominal"):
+            part[key] = str((file.parent / value).resolve())
+    return data
+
+
+def _parse(suffix: str, text: str) -> Any:
+    if suffix == ".json":
+        return json.loads(text)
+    if suffix == ".toml":
+        import tomllib
+
+        return tomllib.loads(text)
+    try:
+        import yaml
+    except ImportError as error:
+        raise ImportError(
+            "a YAML configuration needs the extra 'hardware': pip install 'deft[hardware]'; JSON and TOML need nothing"
+        ) from error
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(f"no YAML: {error}") from None
+
+
+def settings(config: RealRigConfig) -> RigSettings:
+    """Reads and checks a configuration.
+
+    Raises:
+        ValueError: naming section and key: what was expected, what came.
+    """
+    if config.file:
+        others = [
+            f.name for f in dataclasses.fields(config) if f.name != "file" and getattr(config, f.name) != _bare(f)
+        ]
+        if others:
+            raise ValueError(f"file: with a configuration file nothing else may be given, got {', '.join(others)}")
+        config = from_mapping(RealRigConfig, load_file(config.file), str(config.file))
+        if config.file:
+            raise ValueError("file: a configuration file cannot name another")
+    if config.judge not in ("evaluation", "always"):
+        raise ValueError(f"judge: expected 'evaluation' or 'always', got {config.judge!r}")
+    hand, camera = dict(config.hand), dict(config.camera)
+    motor_map = hand.pop("motor_map", "nominal")
+    source = dict(camera.pop("source", None) or {})
+    if "motors" in hand:
+        hand["motors"] = tuple(from_mapping(MotorConfig, m, f"hand.motors[{i}]") for i, m in enumerate(hand["motors"]))
+    arm = {
+        "tool_offset_m": robot.GRASP_SITE_FROM_FLANGE_M,
+        # Parked, the tool is beside the base: out of the default box, and still above the table.
+        "boundary_low_m": (-0.25, -0.55, 0.0),
+        **config.arm,
+    }
+    operator = dict(config.operator)
+    pose = _camera_pose(camera)
+    camera_config = from_mapping(CameraConfig, camera, "camera")
+    if source.get("name", "pipeline") == "pipeline":
+        source = {"fps": camera_config.fps, "serial": camera_config.serial, **source}
+    return RigSettings(
+        arm=from_mapping(ArmConfig, arm, "arm"),
+        hand=from_mapping(HandConfig, hand, "hand"),
+        motor_map=MotorMap.nominal() if motor_map == "nominal" else MotorMap.load(motor_map),
+        camera=camera_config,
+        T_base_cam=pose,
+        source=(str(source.pop("name", "pipeline")), source),
+        operator=(str(operator.pop("name", "terminal")), operator),
+        safety=from_mapping(SafetyLimits, config.safety, "safety"),
+        motion=from_mapping(MotionConfig, config.motion, "motion"),
+        timing=from_mapping(ControlOptions, config.timing, "timing"),
+        judge=config.judge,
+        stand_in=config.stand_in,
+    )
+
+
+def _bare(f: dataclasses.Field[Any]) -> Any:
+    return f.default if f.default_factory is dataclasses.MISSING else f.default_factory()
+
+
+def _camera_pose(camera: dict[str, Any]) -> NDArray[np.float64]:
+    file, inline = camera.pop("calibration", ""), camera.pop("T_base_cam", None)
+    if bool(file) == (inline is not None):
+        raise ValueError(
+            "camera: give either calibration, a file that `deft calibrate camera` wrote, or T_base_cam (4, 4)"
+        )
+    if file:
+        return CameraCalibration.load(file).T_base_cam
+    try:
+        pose = np.array(inline, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(f"camera.T_base_cam: expected four rows of four numbers, got {inline!r}") from None
+    if pose.shape != (4, 4) or not np.isfinite(pose).all():
+        raise ValueError(f"camera.T_base_cam: expected four rows of four finite numbers, got shape {pose.shape}")
+    return pose
+
+
+def from_mapping(kind: type[T], data: Mapping[str, Any], where: str) -> T:
+    """A dataclass from a mapping: unknown keys and wrong types are errors, lists become tuples.
+
+    Raises:
+        ValueError: naming ``where`` and the key.
+    """
+    if not isinstance(data, Mapping):
+        raise ValueError(f"{where}: expected a mapping, got {type(data).__name__}")
+    hints = typing.get_type_hints(kind)
+    names = [f.name for f in dataclasses.fields(kind)]  # type: ignore[arg-type]
+    for key in data:
+        if key not in names:
+            near = difflib.get_close_matches(str(key), names, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise ValueError(f"{where}: unknown key {key!r}; there are: {', '.join(names)}.{hint}")
+    try:
+        return kind(**{key: _value(value, hints[key], f"{where}.{key}") for key, value in data.items()})
+    except TypeError as error:
+        raise ValueError(f"{where}: {error}") from None
+    except ValueError as error:
+        text = str(error)
+        raise ValueError(text if text.startswith(where) else f"{where}: {text}") from None
+
+
+def _value(value: Any, hint: Any, where: str) -> Any:
+    if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
+        if value is None and type(None) in typing.get_args(hint):
+            return None
+        hint = next(h for h in typing.get_args(hint) if h is not type(None))
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if hint is float:
+        if not number:
+            raise ValueError(f"{where}: expected a number, got {value!r}")
+        return float(value)
+    if hint in (int, str, bool) and (not isinstance(value, hint) or (hint is int and isinstance(value, bool))):
+        raise ValueError(f"{where}: expected {hint.__name__}, got {value!r}")
+    return _tuples(value) if typing.get_origin(hint) is tuple else value
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(_tuples(v) for v in value) if isinstance(value, list | tuple) else value
