@@ -16,7 +16,7 @@ from deft_env import grasp, observation
 from deft_env.episode import Context, EpisodeKey, Frame, Outcome, Status
 from deft_env.prior.prior import PriorFailureError
 from deft_env.rigs.operator import OperatorGoneError
-from deft_env.rigs.rig import Frames
+from deft_env.rigs.rig import Frames, SceneLostError
 from deft_experiments.errors import ReplayError, RigError
 from deft_experiments.parts import Parts
 from deft_experiments.run import Run, outcome_payload
@@ -163,9 +163,18 @@ class Lockstep:
         return len(ready)
 
     def run_to_end(self, progress: Callable[[int], None] | None = None) -> None:
-        """Steps until every run has finished; only without an inbox, since it would not wait for a person."""
+        """Steps until every run has finished.
+
+        Raises:
+            RuntimeError: if a run waits for a person's words, which somebody must bring between steps (``inbox``).
+        """
         while not self.finished:
             done = self.step()
+            if not done and not self.finished:
+                waiting = [run.id for run in self.runs if run.unscored]
+                raise RuntimeError(
+                    f"run_to_end: {', '.join(waiting)} wait for a score; with an inbox call step instead"
+                )
             if progress is not None:
                 progress(done)
 
@@ -203,7 +212,10 @@ class Lockstep:
             self._rate(runs, frames, outcomes)
 
     def _look(self, runs: list[Run], keys: list[EpisodeKey]) -> tuple[Frames, list[Context], list[tuple[Run, str]]]:
-        frames = self.parts.rig.reset_batch(keys)
+        try:
+            frames = self.parts.rig.reset_batch(keys)
+        except SceneLostError as error:  # a real rig, hence a batch of one
+            return Frames(keys, _no_picture), [], [(runs[0], str(error))]
         try:
             return frames, contexts(self.parts, frames), []
         except PriorFailureError as error:
@@ -258,6 +270,10 @@ class Lockstep:
                             "recorded by other code, another machine or other package versions: start a new run"
                         )
             self._rate(runs, frames, outcomes)
+
+
+def _no_picture(_: int) -> Frame:
+    raise RigError("there is no scene, hence no picture of it")
 
 
 def stored_outcomes(

@@ -46,7 +46,9 @@ class Parts:
     def stand_ins(self) -> tuple[str, ...]:
         """Which parts stand in for something real, in words; named in every output."""
         parts = (("rig", self.rig), ("prior", self.prior), ("reward", self.reward), ("encoder", self.encoder))
-        return tuple(f"{word} {part.name!r}" for word, part in parts if getattr(part, "stand_in", False))
+        return tuple(
+            f"{word} {part.name!r}" for word, part in parts if part is not None and getattr(part, "stand_in", False)
+        )
 
     def agent(self, config: RunConfig) -> Agent:
         """A fresh agent for a run; told rewards are turned so that higher is better."""
@@ -130,11 +132,25 @@ def make_parts(config: RunConfig, weights: Mapping[str, Path] | None = None) -> 
             f"rig {config.rig!r} cannot start: {error}; `deft doctor` says what this machine lacks"
         ) from error
     try:
+        _open(config.rig, rig)
         task = _named(lambda: registries.make_task(config.task, rig))
     except BaseException:
         rig.close()
         raise
     return Parts(rig, task, prior, reward, encoder)
+
+
+def _open(name: str, rig: Rig) -> None:
+    """Connects a rig that has devices, so that a wrong address is found before anybody prepares a scene."""
+    connect = getattr(rig, "open", None)
+    if connect is None:
+        return
+    try:
+        connect()
+    except ImportError as error:
+        raise UsageError(f"rig {name!r}: {error}") from error
+    except (OSError, RuntimeError) as error:
+        raise RigError(f"rig {name!r} cannot start: {error}") from error
 
 
 def single_thread() -> None:

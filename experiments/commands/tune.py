@@ -187,10 +187,12 @@ def _tune(
     snapshots = Snapshots(folder / "policies", after)
     loop = Lockstep([run], parts, store, keeper=keeper, before_ask=snapshots)
     with progress.bar("fine-tuning", config.episodes, sum(e.counts for e in run.episodes)) as advance:
-        while not loop.finished:
-            done = loop.step()
+
+        def show(done: int) -> None:
             last = next((e for e in reversed(run.episodes) if e.rewards), None)
             advance(done, "" if last is None else f"reward {last.rewards[-1]:.2f}")
+
+        loop.run_to_end(show)
     snapshots(run)
     if not args.no_eval:
         trials = args.eval_trials or (cfg.REAL_EVAL_TRIALS if parts.rig.real else cfg.SIMULATED_EVAL_TRIALS)

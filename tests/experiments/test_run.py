@@ -96,6 +96,8 @@ def test_a_run_waits_for_its_score(config: Any, parts: Any, store: Store, opener
     run = opener(config, parts, store)
     loop = Lockstep([run], parts, store, inbox=Script({5: [Word(0, reward=0.5)]}))
     assert [loop.step() for _ in range(7)] == [1, 0, 0, 0, 0, 1, 0]
+    with pytest.raises(RuntimeError, match="wait for a score"):
+        loop.run_to_end()
 
 
 def test_correction_before_the_next_ask_costs_nothing(
