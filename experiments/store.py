@@ -22,6 +22,7 @@ from typing import Any, Final, Self
 from deft_experiments import errors, schema
 
 FILE_NAME: Final = "store.sqlite"
+SUFFIX: Final = ".sqlite"
 BUSY_TIMEOUT_S: Final = 5.0
 _FIELDS: Final = ("run", "seq", "kind", "role", "policy", "after", "split", "k", "attempt", "payload", "seconds", "at")
 _COLUMNS: Final = ", ".join(_FIELDS)
@@ -93,7 +94,7 @@ class Store:
     """A store, opened for reading or writing; one writer at a time, any number of readers.
 
     Args:
-        path: the SQLite file, or a folder that holds ``store.sqlite``.
+        path: the SQLite file (``*.sqlite``), or a folder that holds ``store.sqlite``.
         mode: ``"r"`` reads; ``"a"`` appends to an existing store; ``"w"`` also creates a missing one.
         durable: whether every commit waits for the disk (``synchronous=FULL``: for real rigs and people); otherwise a
             commit survives ``kill -9`` but the last ones may be lost with the power.
@@ -111,7 +112,7 @@ class Store:
         if mode not in ("r", "a", "w"):
             raise ValueError(f"mode: expected 'r', 'a' or 'w', got {mode!r}")
         path = Path(path)
-        self.path = path / FILE_NAME if path.is_dir() or path.suffix == "" else path
+        self.path = path if path.suffix == SUFFIX and not path.is_dir() else path / FILE_NAME
         self.mode, self.durable = mode, durable
         self._lock: int | None = None
         self._deferred = False

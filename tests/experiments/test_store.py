@@ -213,3 +213,10 @@ def test_merge_refuses_another_history(folder: Path, tmp_path: Path) -> None:
         with pytest.raises(errors.MergeConflictError, match="run run at place 0"):
             main.merge(folder)
         assert len(main.events("run")) == 1
+
+
+def test_a_folder_may_have_a_dot_in_its_name(tmp_path: Path) -> None:
+    with Store(tmp_path / "run-0.1", "w", durable=False) as store:
+        assert store.path == tmp_path / "run-0.1" / "store.sqlite"
+    with Store(tmp_path / "other.sqlite", "w", durable=False) as store:
+        assert store.path == tmp_path / "other.sqlite"
