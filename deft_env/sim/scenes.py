@@ -24,19 +24,32 @@ class SceneModels:
         """Compiles nothing yet; ``kept`` bounds how many variants stay in memory."""
         self.task, self.options = task, options
         self._compiled = lru_cache(maxsize=kept)(self._compile)
+        self._workplace: mujoco.MjSpec | None = None
+        self._scratch: dict[tuple[int, ...], mujoco.MjData] = {}
 
-    def _compile(self, variant: Variant) -> mujoco.MjModel:
-        spec = base_spec(self.options)
+    def _compile(self, variant: Variant) -> tuple[mujoco.MjModel, mujoco.MjData]:
+        """The model of a variant, and an MjData to compute its constants in, shared by all models of its sizes.
+
+        An MjData costs ten times what ``mj_setConst`` does, which leaves nothing of it in the model.
+        """
+        if self._workplace is None:
+            self._workplace = base_spec(self.options)
+        spec = self._workplace.copy()
         self.task.build(spec, variant)
-        return spec.compile()
+        model = spec.compile()
+        sizes = _sizes(model)
+        if sizes not in self._scratch:
+            self._scratch[sizes] = mujoco.MjData(model)
+        return model, self._scratch[sizes]
 
     def base(self, variant: Variant) -> mujoco.MjModel:
         """The compiled model of a variant; shared, not to be written to."""
-        return self._compiled(variant)
+        return self._compiled(variant)[0]
 
     def model(self, scene: Scene) -> mujoco.MjModel:
         """A model of its own for a scene: masses, friction and the places of fixed bodies as drawn."""
-        model = copy.copy(self.base(scene.variant))
+        base, scratch = self._compiled(scene.variant)
+        model = copy.copy(base)
         for name, factor in scene.mass_scale.items():
             body = model.body(name).id
             model.body_mass[body] *= factor
@@ -51,7 +64,7 @@ class SceneModels:
             if not body.jntnum[0]:
                 model.body_pos[body.id], model.body_quat[body.id] = position, quaternion
         # Constants that follow from masses and places, such as the inverse weights that scale contact softness.
-        mujoco.mj_setConst(model, mujoco.MjData(model))
+        mujoco.mj_setConst(model, scratch)
         return model
 
     @staticmethod
@@ -65,6 +78,12 @@ class SceneModels:
                 values = np.concatenate([position, quaternion])
                 qpos[address : address + len(values)] = values
         return qpos
+
+
+def _sizes(model: mujoco.MjModel) -> tuple[int, ...]:
+    """Every size of a model (nq, nv, …): what decides how large its MjData is, and more."""
+    values = (getattr(model, name) for name in dir(model) if name.startswith("n"))
+    return tuple(value for value in values if isinstance(value, int))
 
 
 def layout(model: mujoco.MjModel) -> tuple[int, ...]:
