@@ -270,7 +270,7 @@ def test_a_killed_worker_costs_no_row(tmp_path: Path) -> None:
         "        append(self, event)\n"
         "    Store.append = deadly\n"
     )
-    environment = {**os.environ, "PYTHONPATH": str(hook)}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(hook), os.environ.get("PYTHONPATH", "")])}
     done = deft(*BENCH, "--workers", "2", "--out", "died-once", cwd=tmp_path, env=environment)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "died").exists()
