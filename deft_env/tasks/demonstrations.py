@@ -105,6 +105,7 @@ PATHS: Final[dict[str, Callable[[], Array]]] = {
     "ScoopGrape": scoop,
     "SqueezeLemon": squeeze,
     "FlipBagel": flip,
+    "PickGrape": lift,
 }
 """Task -> its scripted displacements, in the frame of the grasp's heading."""
 

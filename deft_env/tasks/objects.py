@@ -180,12 +180,14 @@ def _stir_set(name: str, spoon: str, length_m: Range, pot_rgba: tuple[Colour, Co
     return ObjectSpec(name, "stir_set", sizes, tool.mass_kg, tool.friction, (*tool.rgba, *pot_rgba))
 
 
-def _scoop_set(name: str, spoon: str, grapes: str, length_m: Range, dish_rgba: Colour) -> ObjectSpec:
-    """A dish with single grapes and a serving version of a spoon: mass and friction are the spoon's, the dish stands."""
+def _scoop_set(
+    name: str, spoon: str, grapes: str, length_m: Range, mass_kg: Range, friction: Range, dish_rgba: Colour
+) -> ObjectSpec:
+    """A dish with single grapes and a short, flat-sided version of a spoon, whose mass and friction it has."""
     parts = {spec.name: spec for spec in _SPECS}
     tool, berries = parts[spoon], parts[grapes]
     sizes = {**tool.sizes_m, "length": length_m, **berries.sizes_m}
-    return ObjectSpec(name, "scoop_set", sizes, tool.mass_kg, tool.friction, (*tool.rgba, dish_rgba, berries.rgba[0]))
+    return ObjectSpec(name, "scoop_set", sizes, mass_kg, friction, (*tool.rgba, dish_rgba, berries.rgba[0]))
 
 
 def _lemon_set(name: str, juicer: str, friction: Range, juicer_rgba: tuple[Colour, Colour]) -> ObjectSpec:
@@ -201,6 +203,12 @@ def _flip_set(name: str, handle_m: Range, bagel_m: Range, friction: Range, rgba:
     pan = {spec.name: spec for spec in _SPECS}["pan_spatula_bagel"]
     sizes = {"pan_radius": pan.sizes_m["pan_radius"], "handle_radius": handle_m, "bagel_radius": bagel_m}
     return ObjectSpec(name, "flip_set", sizes, pan.mass_kg, friction, rgba)
+
+
+def _bunch(name: str, grapes: str, berry_m: Range, mass_kg: Range, friction: Range) -> ObjectSpec:
+    """Six large grapes of a kind on a stalk, on a stand: mass is the bunch's."""
+    look = {spec.name: spec for spec in _SPECS}[grapes]
+    return ObjectSpec(name, "bunch", {"berry_radius": berry_m}, mass_kg, friction, (*look.rgba, _WHITE))
 
 
 _SETS: Final = (
@@ -220,10 +228,14 @@ _SETS: Final = (
         (0.7, 1.0),
         (_STEEL, _BLACK, _BLACK, _BLACK, _WHITE, (0.55, 0.34, 0.16, 1.0), _CRUMB),
     ),
+    _bunch("green_bunch", "grapes", (0.0115, 0.0130), (0.035, 0.050), (0.7, 1.0)),
+    _bunch("purple_bunch", "purple_grapes", (0.0120, 0.0135), (0.040, 0.055), (0.6, 0.9)),
     _lemon_set("glass_juicer_and_lemon", "glass_juicer", (0.7, 1.0), (_CLEAR, _WHITE)),
     _lemon_set("plastic_juicer_and_lemon", "plastic_juicer", (0.6, 0.9), (_GREEN, _GREEN)),
-    _scoop_set("dish_and_wooden_spoon", "wooden_spoon", "grapes", (0.205, 0.225), _WHITE),
-    _scoop_set("dish_and_steel_spoon", "steel_spoon", "purple_grapes", (0.195, 0.215), _YELLOW),
+    _scoop_set("dish_and_wooden_spoon", "wooden_spoon", "grapes", (0.200, 0.212), (0.020, 0.035), (0.65, 0.9), _WHITE),
+    _scoop_set(
+        "dish_and_steel_spoon", "steel_spoon", "purple_grapes", (0.192, 0.204), (0.025, 0.040), (0.55, 0.75), _YELLOW
+    ),
 )
 """Groups of the thirteen objects that a task places together."""
 
