@@ -1,0 +1,147 @@
+"""Scoop Grape: its judge on hand-made signals, its scenes, and a person's grasp of them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from deft_env.episode import EpisodeKey
+from deft_env.rigs.simulated import SimulatedRig
+from deft_env.sim.controls import ControlOptions
+from deft_env.sim.world import PhysicsOptions
+from deft_env.tasks import demonstrations
+from deft_env.tasks.judging import PHASES
+from deft_env.tasks.scoop import GRAPES
+from deft_env.tasks.scoop_grape import ScoopGrape
+
+DIGITS = ("index", "middle", "ring", "thumb", "palm")
+Signals = dict[str, np.ndarray]
+TRAJECTORY = slice(*ControlOptions().phases["trajectory"])
+
+
+def scooped() -> Signals:
+    """An episode as sensors would see it: the spoon goes under the first grape and lifts it by 8 cm."""
+    phases = ControlOptions().phases
+    ticks = phases["settle"][1]
+    signals = {f"grip/{digit}": np.zeros((ticks, 4)) for digit in DIGITS} | {"phase": np.zeros((ticks, 1))}
+    for name, (start, end) in phases.items():
+        signals["phase"][start:end] = PHASES.index(name)
+    for digit in ("index", "middle", "thumb"):
+        signals[f"grip/{digit}"][phases["close"][1] - 5 :, 0] = 1
+    share = np.clip((np.arange(ticks) - TRAJECTORY.start) / 119.0, 0.0, 1.0)
+    for grape, away in zip(GRAPES, (0.04, 0.06, 0.06), strict=True):
+        rest = np.tile([0.46, 0.06, 0.015], (ticks, 1))
+        signals[f"{grape}/position"] = rest
+        signals[f"{grape}/in_spoon"] = np.tile([-away, 0.0, 0.0], (ticks, 1))
+        signals[f"{grape}/touch"] = np.zeros((ticks, 1))
+    first = GRAPES[0]
+    signals[f"{first}/in_spoon"][:, 0] = -0.04 * np.clip(1.0 - 3.0 * share, 0.0, 1.0)
+    signals[f"{first}/position"][:, 2] += 0.08 * np.clip(2.0 * share - 1.0, 0.0, 1.0)
+    signals[f"{first}/touch"][share > 0.3] = 1
+    return signals
+
+
+def let_go(signals: Signals, ticks: slice) -> Signals:
+    for digit in DIGITS:
+        signals[f"grip/{digit}"][ticks, 0] = 0
+    return signals
+
+
+def test_a_scooped_grape_is_a_success() -> None:
+    task, signals = ScoopGrape(), scooped()
+    assert task.success(signals)
+    assert task.score(signals) == pytest.approx(1.0)
+    assert all(task.subgoals(signals).values())
+
+
+def test_any_grape_will_do() -> None:
+    signals = scooped()
+    for suffix in ("position", "in_spoon", "touch"):
+        first, second = (f"{grape}/{suffix}" for grape in GRAPES[:2])
+        signals[first], signals[second] = signals[second], signals[first]
+    assert ScoopGrape().success(signals)
+
+
+def test_a_grape_that_rolled_off_is_a_failure_with_credit_for_the_way() -> None:
+    signals, first = scooped(), GRAPES[0]
+    signals[f"{first}/in_spoon"][-30:] = [-0.06, 0.0, -0.08]
+    signals[f"{first}/touch"][-30:] = 0
+    signals[f"{first}/position"][-30:, 2] = 0.015
+    assert not ScoopGrape().success(signals)
+    assert 0.6 < ScoopGrape().score(signals) < 1.0
+    assert ScoopGrape().subgoals(signals)["lifted a grape out of the dish"]
+
+
+def test_a_grape_on_the_rim_or_beside_the_bowl_is_not_held() -> None:
+    for place in ([0.0, 0.035, 0.0], [0.0, 0.0, 0.03]):
+        signals = scooped()
+        signals[f"{GRAPES[0]}/in_spoon"][:] = place
+        assert not ScoopGrape().success(signals)
+
+
+def test_a_grape_in_the_bowl_that_is_still_in_the_dish_is_not_scooped() -> None:
+    signals = scooped()
+    signals[f"{GRAPES[0]}/position"][:, 2] = 0.015
+    task = ScoopGrape()
+    assert not task.success(signals)
+    assert task.subgoals(signals)["got a grape into the spoon"]
+    assert not task.subgoals(signals)["lifted a grape out of the dish"]
+
+
+def test_a_spoon_that_the_hand_lost_is_a_failure() -> None:
+    signals = let_go(scooped(), slice(-25, None))
+    assert not ScoopGrape().success(signals)
+    assert ScoopGrape().score(signals) < 0.9
+
+
+def test_the_score_grows_as_the_bowl_comes_nearer_to_a_grape() -> None:
+    scores = []
+    for away in (0.05, 0.04, 0.03, 0.02):
+        signals = scooped()
+        signals[f"{GRAPES[0]}/in_spoon"][:] = [-away, 0.0, 0.0]
+        signals[f"{GRAPES[0]}/touch"][:] = 0
+        scores.append(ScoopGrape().score(signals))
+    assert np.all(np.diff(scores) > 0.02)
+
+
+def test_an_empty_hand_scores_nothing() -> None:
+    signals = let_go(scooped(), slice(None))
+    assert ScoopGrape().score(signals) == 0.0
+
+
+def test_the_demonstration_file_is_what_the_script_makes() -> None:
+    np.testing.assert_array_equal(ScoopGrape().demonstration.displacements, demonstrations.PATHS["ScoopGrape"]())
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_the_spoon_and_the_grapes_rest_in_the_dish(split: str) -> None:
+    import mujoco
+
+    from deft_env.sim import controls
+    from deft_env.sim.scenes import SceneModels
+
+    task = ScoopGrape()
+    models = SceneModels(task, PhysicsOptions(**task.physics))
+    for k in range(12):
+        scene = task.draw(EpisodeKey("ScoopGrape", split, "train", 5, k))
+        model = models.model(scene)
+        data = mujoco.MjData(model)
+        data.qpos[:] = models.qpos(model, scene, *controls.parked())
+        mujoco.mj_forward(model, data)
+        assert all(contact.dist > -0.002 for contact in data.contact), "nothing starts inside another thing"
+        before = {name: data.body(name).xpos.copy() for name in ("spoon", *GRAPES)}
+        data.ctrl[:6] = data.qpos[[model.joint(f"arm/joint{i}").qposadr[0] for i in range(1, 7)]]
+        while data.time < 1.2:
+            mujoco.mj_step(model, data)
+        for name, place in before.items():
+            assert np.linalg.norm(data.body(name).xpos - place) < 0.012, name
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_a_persons_grasp_scoops(split: str) -> None:
+    rig = SimulatedRig(film=False)
+    keys = [EpisodeKey("ScoopGrape", split, "reference", 1, k) for k in range(8)]
+    task = rig.task("ScoopGrape")
+    grasps = [truth.human_grasp for truth in rig.reset_batch(keys).truths]
+    outcomes = rig.execute_batch(np.array(grasps), [task.demonstration] * len(keys))
+    assert sum(bool(outcome.success) for outcome in outcomes) >= 5
