@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from deft_agents.policies.base import ConstantPolicy
 from deft_env import grasp
 from deft_env.episode import SPLITS, Context, EpisodeKey, Outcome, Status, jsonable
 from deft_env.prior.prior import PriorFailureError
-from deft_env.rigs.rig import Frames
+from deft_env.rigs.rig import Frames, SceneLostError
 from deft_experiments.errors import RigError
 from deft_experiments.lockstep import LARGEST_BATCH, Keeper, contexts, rate, stored_outcomes
 from deft_experiments.parts import Parts
@@ -119,11 +119,22 @@ def _play(
     every_event: bool,
     keeper: Keeper | None,
 ) -> None:
-    frames = parts.rig.reset_batch([key for _, key in batch])
+    try:
+        frames = parts.rig.reset_batch([key for _, key in batch])
+    except SceneLostError as error:
+        raise RigError(f"evaluation episode {batch[0][1]}: {error}; mend the rig and resume") from error
     try:
         seen = contexts(parts, frames)
     except PriorFailureError as error:
-        raise RigError(f"evaluation episode {batch[error.index][1]}: {error}; mend the scene and resume") from error
+        blind = batch[error.index]
+        if parts.rig.real:
+            raise RigError(f"evaluation episode {blind[1]}: {error}; mend the scene and resume") from error
+        # A simulated scene is drawn the same way again: that the prior sees nothing in it is a failure of the method.
+        blind[0].run.evaluation(blind[0].label, blind[0].after, blind[1], _nothing_seen(blind[1], str(error)), 0.0)
+        rest = [job for job in batch if job is not blind]
+        if rest:
+            _play(rest, policies, parts, store, every_event, keeper)
+        return
     residuals = _residuals(batch, policies, seen)
     started = time.perf_counter()
     wished = grasp.compose(np.array([c.prior for c in seen]), residuals)
@@ -137,6 +148,20 @@ def _play(
         for row in rows:
             _record(*row, seconds)
     _judge(batch, frames, outcomes, parts)
+
+
+def _nothing_seen(key: EpisodeKey, why: str) -> dict[str, Any]:
+    return {
+        "key": str(key),
+        "residual": [],
+        "prior": [],
+        "executed_grasp": [],
+        "subgoals": [],
+        "status": str(Status.FAILED),
+        "reason": f"prior: {why}",
+        "success": False,
+        "score": 0.0,
+    }
 
 
 def _judge_waiting(jobs: Sequence[tuple[Candidate, EpisodeKey]], parts: Parts, keeper: Keeper | None) -> None:

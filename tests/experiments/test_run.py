@@ -11,6 +11,7 @@ import pytest
 from deft_env.episode import Outcome, Status
 from deft_env.prior.prior import PriorFailureError
 from deft_experiments.errors import RigError
+from deft_experiments.evaluate import evaluate, prior_alone
 from deft_experiments.lockstep import Lockstep, Word
 from deft_experiments.run import MAX_ATTEMPTS, Run, pack, unpack
 from deft_experiments.store import Store
@@ -194,3 +195,25 @@ def test_features_survive_exactly() -> None:
     for values in (g.normal(size=7), g.normal(size=7).astype(np.float32).astype(np.float64), np.zeros(0)):
         np.testing.assert_array_equal(unpack(pack(values)), values)
     assert len(pack(np.ones(100))) < 600
+
+
+def test_a_simulated_scene_without_a_prior_counts_against_the_method(
+    config: Any, parts: Any, store: Store, opener: Any
+) -> None:
+    run = opener(config, parts, store)
+    Lockstep([run], parts, store).run_to_end()
+    prior = parts.prior
+
+    def blind(frames: Any, task: Any) -> Any:
+        for i, key in enumerate(frames.keys):
+            if key.split == "test" and key.k in (1, 3):
+                raise PriorFailureError("no object in sight", i)
+        return prior(frames, task)
+
+    parts.prior = blind
+    evaluate([prior_alone(run)], parts, store, trials=5)
+    rows = store.rows("SELECT * FROM evaluation_episodes WHERE split = 'test' ORDER BY k")
+    assert [r["status"] for r in rows] == ["completed", "failed", "completed", "failed", "completed"]
+    assert [r["success"] for r in rows if r["status"] == "failed"] == [0, 0]
+    assert rows[1]["reason"] == "prior: no object in sight"
+    assert opener(config, parts, store).evaluated == run.evaluated
