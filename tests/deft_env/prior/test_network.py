@@ -224,3 +224,23 @@ def test_training_learns_place_colour_and_words(toy_labels):
     assert got["contact_px"] < 0.4 * constant
     assert got["wrist_deg"] < 20
     assert got["mano_joint_deg"] < 10
+
+
+def test_speed_reports_both_loops():
+    from deft_env.prior import speed
+
+    got = speed.measure("small", batch=4, labels=8, steps=2, warmup=1)
+    assert got.images_per_s > 0
+    assert got.ratio == pytest.approx(got.images_per_s / got.plain_images_per_s)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_step_on_the_gpu_agrees_with_the_cpu(toy_labels):
+    """bf16, channels-last and compiled: the same loss as the plain loop on the CPU, to bf16's precision."""
+    losses = []
+    for device in ("cpu", "cuda"):
+        config = train.TrainConfig(data=("x",), out="y", preset="small", augment=False, device=device)
+        trainer = train.Trainer(config, 10)
+        some = data.LabelSet(toy_labels(16), text.StandInText(), 96, trainer.device)
+        losses.append(float(trainer.step(some, np.arange(16))["loss"]))
+    assert losses[0] == pytest.approx(losses[1], rel=0.03)
