@@ -15,6 +15,7 @@ COMMANDS: Final = {
     "bench": ("deft_experiments.commands.bench", "agents x tasks x seeds, in lockstep batches"),
     "gallery": ("deft_experiments.commands.gallery", "pictures of every task"),
     "report": ("deft_experiments.commands.report", "one self-contained HTML page from a folder of runs"),
+    "mock-rig": ("deft_experiments.commands.mock_rig", "mocks of the whole rig, for a rehearsal without hardware"),
 }
 """Sub-command -> module with a dataclass ``Args`` and a function ``run(Args) -> exit code``, and one line of help."""
 

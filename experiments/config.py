@@ -92,6 +92,8 @@ def _refuse(value: object) -> object:
 def parse_options(words: tuple[str, ...], flag: str) -> dict[str, Any]:
     """``("noise=0.1", "options.json")`` -> a mapping; values are JSON where they parse as JSON, else words.
 
+    A YAML or TOML file of a rig stays a file: ``{"file": path}``, which the rig reads.
+
     Raises:
         UsageError: for a word that is neither ``NAME=VALUE`` nor a JSON file with an object in it.
     """
@@ -103,6 +105,12 @@ def parse_options(words: tuple[str, ...], flag: str) -> dict[str, Any]:
                 out[name] = json.loads(value)
             except json.JSONDecodeError:
                 out[name] = value
+            continue
+        if flag == "--rig-config" and Path(word).suffix in (".yaml", ".yml", ".toml"):
+            if not Path(word).is_file():
+                raise UsageError(f"{flag}: there is no file {word}")
+            # By name: addresses in it may change between two sessions of one run.
+            out["file"] = str(Path(word).resolve())
             continue
         try:
             data = json.loads(Path(word).read_text(encoding="utf-8"))

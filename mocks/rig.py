@@ -16,7 +16,7 @@ import json
 import shutil
 import tempfile
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, fields
 from math import inf
@@ -72,7 +72,7 @@ class MockRig:
         self._temporary = folder is None
         self.folder = Path(tempfile.mkdtemp(prefix="deft-mock-rig-")) if folder is None else Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.config_path = self.folder / "rig.json"
+        self.config_path = self.folder / "rig.yaml"
         self.camera = CameraFaults()
         self.box = XArmBox(world=self.world.arm, time_scale=inf, control_port=control_port, faults=faults)
         self.world.servo = lambda: self.box.controller.mode == _SERVO
@@ -90,6 +90,7 @@ class MockRig:
         self.bus = MockDynamixelBus(range(1, 13), baud=BAUD, world=self.world.hand, seed=self._seed, link=terminal)
         self.box.start()
         self._link.start()
+        # JSON is YAML.
         self.config_path.write_text(json.dumps(self.config(), indent=1) + "\n", encoding="utf-8")
         return self
 
@@ -160,6 +161,30 @@ class MockRig:
             for motor in self.bus.motors.values():
                 motor.set("temperature", 32)
                 motor.set("baud", 6)
+
+    # --- for tests --------------------------------------------------------------------------------------------------
+    def at_tick(self, tick: int, action: Callable[[], None]) -> None:
+        """Calls ``action`` when the arm has been streamed ``tick`` set points since the scene was set."""
+        self.world.triggers.append((tick, action))
+
+    def clear_faults(self) -> None:
+        """Forgets what was still to go wrong with the arm, and every trigger."""
+        self.world.triggers.clear()
+        self.box.clear_faults()
+
+    def pending(self) -> bool:
+        """Whether something was still to go wrong, or a trigger still to be pulled."""
+        return bool(self.world.triggers) or self.box.plan.pending
+
+    def at_rest(self) -> bool:
+        """Whether the devices are as they should be after trouble: the arm stands, and every live motor is limp."""
+        controller = self.box.controller
+        still = not controller.queue and (
+            controller.run != "ready" or float(np.abs(controller.target - self.box.joints()).max()) < 0.1
+        )
+        assert self.bus is not None, "start() makes the bus"
+        live = [m for i, m in self.bus.motors.items() if i not in self.bus.faults.dead and m.baud == BAUD]
+        return still and not any(motor.get("torque") for motor in live)
 
     def _answer(self, request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
         match request.get("do"):

@@ -51,6 +51,8 @@ class RigWorld:
         self.servo: Callable[[], bool] = lambda: False
         """Whether the arm is in servo mode: then the hand's bus lets no time pass."""
         self.record: list[Array] = []
+        self.triggers: list[tuple[int, Callable[[], None]]] = []
+        """(streamed tick since the scene was set, what happens then): called once, in the thread that moves the arm."""
         self._strike_n = 0.0
         self._rest_s = self._since_tick_s = 0.0
         self._goals: dict[str, MotorGoal] = {}
@@ -180,6 +182,12 @@ class ArmFace:
     def step(self, dt_s: float) -> None:
         """See ``ArmWorld``."""
         self._w.advance(dt_s, recorded=self._w.servo())
+        # Outside the world's lock: what happens may want a lock that waits for the world's.
+        due = [action for tick, action in self._w.triggers if tick <= len(self._w.record)]
+        if due:
+            self._w.triggers = [t for t in self._w.triggers if t[0] > len(self._w.record)]
+            for action in due:
+                action()
 
     def collision(self, sensitivity: int) -> str | None:
         """See ``ArmWorld``; the greatest force since the last call counts."""

@@ -182,6 +182,11 @@ class XArmBox:
         with self._lock:
             self.plan.add(fault)
 
+    def clear_faults(self) -> None:
+        """Forgets every fault that was still to come."""
+        with self._lock:
+            self.plan = self.controller.faults = FaultPlan()
+
     def cut(self) -> None:
         """Closes all TCP connections; the ports stay open for new ones."""
         with self._lock:

@@ -88,6 +88,11 @@ class FaultPlan:
         self._step = 0
         self._seen: dict[int, int] = {}
 
+    @property
+    def pending(self) -> bool:
+        """Whether a fault is still to come."""
+        return bool(self._faults)
+
     def add(self, fault: Fault) -> None:
         """Adds a fault; its ``step`` or ``command`` counts from now."""
         if fault.step is not None:

@@ -82,7 +82,8 @@ class RealRigConfig:
         safety: ``SafetyLimits``.
         motion: ``MotionConfig``.
         timing: ``deft_env.sim.controls.ControlOptions``.
-        judge: who is asked for success by the rig itself: ``evaluation`` episodes, or ``always``.
+        judge: whether the rig itself asks the operator for success and score: ``never`` (the human reward does),
+            in ``evaluation`` episodes (with rewards that look at pictures), or ``always``.
         stand_in: whether the devices are mocks; outputs name it as such.
     """
 
@@ -94,7 +95,7 @@ class RealRigConfig:
     safety: Mapping[str, Any] = field(default_factory=dict)
     motion: Mapping[str, Any] = field(default_factory=dict)
     timing: Mapping[str, Any] = field(default_factory=dict)
-    judge: Literal["evaluation", "always"] = "evaluation"
+    judge: Literal["never", "evaluation", "always"] = "never"
     stand_in: bool = False
 
 
@@ -180,8 +181,8 @@ def settings(config: RealRigConfig) -> RigSettings:
         config = from_mapping(RealRigConfig, load_file(config.file), str(config.file))
         if config.file:
             raise ValueError("file: a configuration file cannot name another")
-    if config.judge not in ("evaluation", "always"):
-        raise ValueError(f"judge: expected 'evaluation' or 'always', got {config.judge!r}")
+    if config.judge not in ("never", "evaluation", "always"):
+        raise ValueError(f"judge: expected 'never', 'evaluation' or 'always', got {config.judge!r}")
     hand, camera = dict(config.hand), dict(config.camera)
     motor_map = hand.pop("motor_map", "nominal")
     source = dict(camera.pop("source", None) or {})
@@ -189,8 +190,9 @@ def settings(config: RealRigConfig) -> RigSettings:
         hand["motors"] = tuple(from_mapping(MotorConfig, m, f"hand.motors[{i}]") for i, m in enumerate(hand["motors"]))
     arm = {
         "tool_offset_m": robot.GRASP_SITE_FROM_FLANGE_M,
-        # Parked, the tool is beside the base: out of the default box, and still above the table.
-        "boundary_low_m": (-0.25, -0.55, 0.0),
+        # Parked, the tool is beside the base, and it swings out on its way there: wider than the arm's own default.
+        "boundary_low_m": (-0.30, -0.70, 0.0),
+        "boundary_high_m": (0.85, 0.70, 0.90),
         **config.arm,
     }
     operator = dict(config.operator)

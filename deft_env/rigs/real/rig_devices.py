@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import time
 from collections.abc import Callable
 from typing import Final
@@ -65,9 +66,11 @@ class Devices:
         if self.is_open:
             return
         try:
-            self.camera.start()
-            self.hand.open()
-            self.arm.connect()
+            # The arm's SDK greets on standard output, where a program may expect JSON.
+            with contextlib.redirect_stdout(sys.stderr):
+                self.camera.start()
+                self.hand.open()
+                self.arm.connect()
         except DEVICE_ERRORS as error:
             self.close()
             raise DevicesError(word(error)) from error

@@ -24,6 +24,8 @@ from deft_env.sim.hand_calibration import motor_targets
 Array = NDArray[np.float64]
 _RISE_STEP_M: Final = 0.01
 _SWEEP: Final = 25
+_MARGIN_RAD: Final = 0.03
+"""Kept from the joint limits where the rig chooses the posture itself; more than the arm driver insists on."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -93,7 +95,7 @@ def prepare(
         arm, fingers = _slower(arm, factor), _slower(fingers, factor)
         ends = {name: (int(np.ceil(a * factor)), int(np.ceil(b * factor))) for name, (a, b) in phases.items()}
         phases = {name: (a, min(b, len(arm))) for name, (a, b) in ends.items()}
-    above = risen(arm[0], motion.clearance_m)
+    above = risen(arm[0], motion.clearance_m, limits)
     stream = Stream(
         arm, grasp.motors_to_joints(fingers), phases, plan.executed[0], above, factor, timing.period_s
     )  # fmt: skip
@@ -126,13 +128,15 @@ def _way_there(start: Array, goal: Array, limits: SafetyLimits) -> list[Violatio
     return found
 
 
-def risen(q: Array, height_m: float) -> Array:
+def risen(q: Array, height_m: float, limits: SafetyLimits) -> Array:
     """The posture (6,) straight above ``q`` by ``height_m``, or as far up as this branch of the arm reaches."""
     T, reached = xarm_kinematics.forward(q), np.array(q, dtype=np.float64)
+    low = np.maximum(limits.joint_low_rad, xarm_kinematics.LOW_RAD) + _MARGIN_RAD
+    high = np.minimum(limits.joint_high_rad, xarm_kinematics.HIGH_RAD) - _MARGIN_RAD
     for _ in range(round(height_m / _RISE_STEP_M)):
         T[2, 3] += _RISE_STEP_M
         found = xarm_kinematics.inverse(T, reached, restarts=0)
-        if found is None or np.abs(found - reached).max() > 0.3:
+        if found is None or np.abs(found - reached).max() > 0.3 or (found < low).any() or (found > high).any():
             break
         reached = found
     return reached
