@@ -9,6 +9,7 @@ are solved for the whole path and one is chosen for all of it. All is elementwis
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import atan2, hypot
 from typing import Final
@@ -17,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from deft_env.sim import robot
-from deft_env.sim.rotations import matmul, rotate, wrap
+from deft_env.sim.rotations import rotate, wrap
 
 Array = NDArray[np.float64]
 
@@ -32,6 +33,8 @@ DETOUR_RAD: Final = 0.10
 """How far the hand may leave the path where a joint turns at its top speed, as near the wrist's singularity, where
 joints 4 and 6 turn against each other while the hand hardly moves (our choice)."""
 _ITERATIONS: Final = 9
+_FEW: Final = 8
+"""With fewer episodes than this, trying every branch at once is faster than finding the hopeful ones; same bits."""
 _LOW: Final = np.array([link.range_rad[0] for link in robot.ARM]) + LIMIT_MARGIN_RAD
 _HIGH: Final = np.array([link.range_rad[1] for link in robot.ARM]) - LIMIT_MARGIN_RAD
 
@@ -61,22 +64,39 @@ class Solution:
     reason: tuple[str, ...]
 
 
+def _forward(q: Sequence[Array]) -> tuple[list[Array], list[list[Array]]]:
+    """Flange pose as components: position [3] and the COLUMNS [3] of the rotation, each of [3] arrays of one shape.
+
+    A link turns about x by a multiple of a quarter turn and about z by its joint's angle; products with what is zero
+    are left out. Arrays of components are an order of magnitude faster than stacks of 3 x 3 matrices.
+    """
+    zero, one = np.zeros_like(q[0]), np.ones_like(q[0])
+    position, columns = [zero, zero, zero], [[one, zero, zero], [zero, one, zero], [zero, zero, one]]
+    for angle, link in zip(q, robot.ARM, strict=True):
+        for column, along in zip(columns, link.origin_m, strict=True):
+            if along:
+                position = [p + r * along for p, r in zip(position, column, strict=True)]
+        x, y, z = columns
+        cx, sx = round(np.cos(link.rpy_rad[0])), round(np.sin(link.rpy_rad[0]))
+        if sx:
+            y, z = ([sx * v for v in z], [-sx * v for v in y])
+        else:
+            y, z = ([cx * v for v in y], [cx * v for v in z])
+        c, s = np.cos(angle), np.sin(angle)
+        columns = [
+            [u * c + v * s for u, v in zip(x, y, strict=True)],
+            [v * c - u * s for u, v in zip(x, y, strict=True)],
+            z,
+        ]
+    return position, columns
+
+
 def forward(q: ArrayLike) -> tuple[Array, Array]:
     """Flange pose of joint angles (..., 6): position (..., 3) in m and rotation (..., 3, 3), robot base frame."""
     q = np.asarray(q, dtype=np.float64)
-    position = np.zeros((*q.shape[:-1], 3))
-    rotation = np.broadcast_to(np.eye(3), (*q.shape[:-1], 3, 3))
-    for i, link in enumerate(robot.ARM):
-        position = position + rotate(rotation, np.broadcast_to(np.array(link.origin_m), position.shape))
-        turn = np.zeros((*q.shape[:-1], 3, 3))
-        c, s = np.cos(q[..., i]), np.sin(q[..., i])
-        # Every link's fixed rotation is about x by a multiple of a quarter turn, so its cosine and sine are 0 or +-1.
-        cx, sx = round(np.cos(link.rpy_rad[0])), round(np.sin(link.rpy_rad[0]))
-        turn[..., 0, 0], turn[..., 0, 1] = c, -s
-        turn[..., 1, 0], turn[..., 1, 1], turn[..., 1, 2] = cx * s, cx * c, -sx
-        turn[..., 2, 0], turn[..., 2, 1], turn[..., 2, 2] = sx * s, sx * c, cx
-        rotation = matmul(rotation, turn)
-    return position, rotation
+    position, columns = _forward([np.array(q[..., i], order="C") for i in range(q.shape[-1])])
+    rotation = np.stack([np.stack(column, axis=-1) for column in columns], axis=-1)
+    return np.stack(position, axis=-1), rotation
 
 
 def grasp_site(q: ArrayLike) -> tuple[Array, Array]:
@@ -90,7 +110,7 @@ def flange_from_grasp(position_m: Array, rotation: Array) -> Array:
     return position_m - rotate(rotation, np.broadcast_to(_OFFSET, position_m.shape))
 
 
-def _given_q6(p: Array, r: Array, wrist: tuple[Array, Array, Array], elbow: Array, flip: Array) -> list[Array]:
+def _given_q6(r: Array, wrist: tuple[Array, Array, Array], elbow: Array, flip: Array, q6_only: bool) -> list[Array]:
     """All six angles in closed form if joint 5 stands at ``wrist``; rows broadcast over branches. See the module."""
     wx, wy, wz = wrist
     q1 = np.arctan2(wy, wx)
@@ -110,39 +130,43 @@ def _given_q6(p: Array, r: Array, wrist: tuple[Array, Array, Array], elbow: Arra
     zx, zy, zz = in_link3(r[..., 0, 2], r[..., 1, 2], r[..., 2, 2])
     xx, xy, xz = in_link3(r[..., 0, 0], r[..., 1, 0], r[..., 2, 0])
     s5 = flip * np.sqrt(zx * zx + zz * zz)
-    q5 = np.arctan2(s5, zy)
     q4 = np.arctan2(flip * zz, -flip * zx)
     c4, s4, c5 = np.cos(q4), np.sin(q4), zy
     q6 = np.arctan2(-s4 * xx - c4 * xz, c5 * c4 * xx + s5 * xy - c5 * s4 * xz)
-    return [q1, q2, q3, q4, q5, q6]
+    return [q6] if q6_only else [q1, q2, q3, q4, np.arctan2(s5, zy), q6]
 
 
-def _branches(p: Array, r: Array) -> Array:
-    """Angles (4, N, T, 6) of every branch; wrong where a pose is out of reach."""
-    elbow = np.array([b[0] for b in _BRANCHES])[:, None, None]
-    flip = np.array([b[1] for b in _BRANCHES])[:, None, None]
+def _solve(p: Array, r: Array, elbow: Array, flip: Array) -> Array:
+    """Angles (M, T, 6) of flange poses (M, T, 3), (M, T, 3, 3) in each row's branch; wrong where out of reach.
+
+    Args:
+        p: flange positions.
+        r: flange rotations.
+        elbow: (M, 1) sign of the elbow.
+        flip: (M, 1) sign of the sine of q5.
+    """
     centre = p - _F * r[..., :, 2]
 
-    def solve(q6: Array | None) -> list[Array]:
+    def solve(q6: Array | None, q6_only: bool = True) -> list[Array]:
         if q6 is None:  # the first guess ignores the 76 mm
-            wrist = tuple(centre[None, ..., k] for k in range(3))
+            wrist = tuple(centre[..., k] for k in range(3))
         else:
             c, s = _E * np.cos(q6), _E * np.sin(q6)
-            wrist = tuple(centre[None, ..., k] - c * r[None, ..., k, 0] + s * r[None, ..., k, 1] for k in range(3))
-        return _given_q6(p[None], r[None], wrist, elbow, flip)  # type: ignore[arg-type]
+            wrist = tuple(centre[..., k] - c * r[..., k, 0] + s * r[..., k, 1] for k in range(3))
+        return _given_q6(r, wrist, elbow, flip, q6_only)  # type: ignore[arg-type]
 
-    x0 = np.broadcast_to(solve(None)[5], (len(_BRANCHES), *p.shape[:-1]))
-    g0 = wrap(solve(x0)[5] - x0)
+    x0 = solve(None)[-1]
+    g0 = wrap(solve(x0)[-1] - x0)
     x1 = x0 + g0
     for _ in range(_ITERATIONS):
-        g1 = wrap(solve(x1)[5] - x1)
+        g1 = wrap(solve(x1)[-1] - x1)
         slope = g1 - g0
         usable = np.abs(slope) > 1e-13
         step = np.where(usable, -g1 * (x1 - x0) / np.where(usable, slope, 1.0), g1)
         x0, g0, x1 = x1, g1, x1 + np.clip(step, -0.8, 0.8)
-    angles = solve(x1)
+    angles = solve(x1, q6_only=False)
     angles[5] = wrap(x1)
-    return np.stack(np.broadcast_arrays(*angles), axis=-1)
+    return np.stack(angles, axis=-1)
 
 
 def _within_speed(q: Array, periods_s: Array) -> tuple[Array, Array]:
@@ -154,6 +178,71 @@ def _within_speed(q: Array, periods_s: Array) -> tuple[Array, Array]:
         late = np.abs(ahead) > most
         followed[..., t, :] = np.where(late, followed[..., t - 1, :] + np.sign(ahead) * most, q[..., t, :])
     return followed, np.abs(q - followed)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Attempt:
+    """M whole paths, each in one branch: what is wrong with them, by waypoint.
+
+    Attributes:
+        followed: (M, T, 6) the path with joints held to their top speed.
+        lag: (M, T, 6) how far each joint is behind, rad.
+        outside: (M, T, 6) how far each joint is outside its limits, rad; negative inside.
+        far: (M, T) out of reach.
+        fast: (M, T) the lag takes the hand off the path.
+        bad: (M,) number of faults.
+        cost: (M,) least for the branch to take.
+    """
+
+    followed: Array
+    lag: Array
+    outside: Array
+    far: NDArray[np.bool_]
+    fast: NDArray[np.bool_]
+    bad: NDArray[np.int_]
+    cost: Array
+
+    def reason(self, m: int) -> str:
+        """Why path ``m`` cannot be played."""
+        limited = (self.outside[m] > 0.0).any(axis=-1)
+        if self.far[m].any():
+            return f"unreachable: waypoint {int(np.argmax(self.far[m]))} is out of the arm's reach"
+        if limited.any():
+            t = int(np.argmax(limited))
+            joint = int(np.argmax(self.outside[m, t])) + 1
+            return f"unreachable: joint {joint} passes its limit at waypoint {t}"
+        t = int(np.argmax(self.fast[m]))
+        joint = int(np.argmax(self.lag[m, t])) + 1
+        return f"unreachable: joint {joint} cannot turn fast enough at waypoint {t}"
+
+
+def _attempt(
+    position_m: Array, rotation: Array, periods_s: Array, branch: NDArray[np.intp], row: NDArray[np.intp]
+) -> _Attempt:
+    """Solves the flange paths ``row`` (M,) of (N, T, 3), (N, T, 3, 3), each in its ``branch`` (M,)."""
+    p, rot = position_m[row], rotation[row]
+    signs = np.array(_BRANCHES)[branch]
+    q = _solve(p, rot, signs[:, :1], signs[:, 1:])
+    q[:, 1:, :] = q[:, :1, :] + np.cumsum(wrap(np.diff(q, axis=1)), axis=1)
+    reached, oriented = forward(q)
+    error = np.abs(reached - p).max(axis=-1) + 0.1 * np.abs(oriented - rot).max(axis=(-1, -2))
+    far: NDArray[np.bool_] = np.logical_not(error < TOLERANCE_M)
+    outside = np.maximum(_LOW - q, q - _HIGH)
+    limited: NDArray[np.bool_] = np.asarray(np.any(outside > 0.0, axis=-1))
+    followed, lag = _within_speed(q, periods_s)
+    fast: NDArray[np.bool_] = np.zeros(far.shape, dtype=bool)
+    if lag.any():
+        detour, turned = forward(followed)
+        offset = np.broadcast_to(_OFFSET, p.shape)
+        away = rotate(np.broadcast_to(rot, turned.shape), offset) - rotate(turned, offset)
+        fast = np.abs(p - detour + away).max(axis=-1) > DETOUR_M
+        fast |= np.abs(turned - rot).max(axis=(-1, -2)) > DETOUR_RAD
+        fast &= lag.any(axis=-1)
+    travel = np.abs(np.diff(q, axis=1)).sum(axis=(1, 2)) + 0.02 * np.abs(q).sum(axis=(1, 2)) / q.shape[1]
+    travel = travel + 10.0 * lag.sum(axis=(1, 2))  # a branch that follows exactly comes first
+    bad = far.sum(axis=1) + limited.sum(axis=1) + fast.sum(axis=1)
+    cost = np.where(bad == 0, travel, 1e6 * (1.0 + bad) + 1e3 * far.sum(axis=1))
+    return _Attempt(followed, lag, outside, far, fast, bad, cost)
 
 
 def solve_path(position_m: ArrayLike, rotation: ArrayLike, period_s: ArrayLike) -> Solution:
@@ -170,43 +259,28 @@ def solve_path(position_m: ArrayLike, rotation: ArrayLike, period_s: ArrayLike) 
     """
     target, rot = np.asarray(position_m, dtype=np.float64), np.asarray(rotation, dtype=np.float64)
     p = flange_from_grasp(target, rot)
-    q = _branches(p, rot)
-    q[:, :, 1:, :] = q[:, :, :1, :] + np.cumsum(wrap(np.diff(q, axis=2)), axis=2)
-    reached, oriented = forward(q)
-    error = np.abs(reached - p).max(axis=-1) + 0.1 * np.abs(oriented - rot).max(axis=(-1, -2))
-    far: NDArray[np.bool_] = np.logical_not(error < TOLERANCE_M)
-    outside = np.maximum(_LOW - q, q - _HIGH)
-    limited: NDArray[np.bool_] = np.asarray(np.any(outside > 0.0, axis=-1))
-    periods = np.broadcast_to(np.asarray(period_s, dtype=np.float64), (q.shape[2] - 1,))
-    followed, lag = _within_speed(q, periods)
-    fast: NDArray[np.bool_] = np.zeros(far.shape, dtype=bool)
-    if lag.any():
-        detour, turned = forward(followed)
-        away = rotate(np.broadcast_to(rot, turned.shape), np.broadcast_to(_OFFSET, p.shape)) - rotate(
-            turned, np.broadcast_to(_OFFSET, detour.shape)
-        )
-        fast = np.abs(p - detour + away).max(axis=-1) > DETOUR_M
-        fast |= np.abs(turned - rot).max(axis=(-1, -2)) > DETOUR_RAD
-        fast &= lag.any(axis=-1)
-    travel = np.abs(np.diff(q, axis=2)).sum(axis=(2, 3)) + 0.02 * np.abs(q).sum(axis=(2, 3)) / q.shape[2]
-    travel = travel + 10.0 * lag.sum(axis=(2, 3))  # a branch that follows exactly comes first
-    bad = far.sum(axis=2) + limited.sum(axis=2) + fast.sum(axis=2)
-    best = np.argmin(np.where(bad == 0, travel, 1e6 * (1.0 + bad) + 1e3 * far.sum(axis=2)), axis=0)
-    rows = np.arange(q.shape[1])
-    reasons = []
-    for n, b in zip(rows, best, strict=True):  # texts only: no arithmetic per episode
-        if bad[b, n] == 0:
-            reasons.append("")
-        elif far[b, n].any():
-            reasons.append(f"unreachable: waypoint {int(np.argmax(far[b, n]))} is out of the arm's reach")
-        elif limited[b, n].any():
-            t = int(np.argmax(limited[b, n]))
-            reasons.append(
-                f"unreachable: joint {int(np.argmax(outside[b, n, t])) + 1} passes its limit at waypoint {t}"
-            )
-        else:
-            t = int(np.argmax(fast[b, n]))
-            joint = int(np.argmax(lag[b, n, t])) + 1
-            reasons.append(f"unreachable: joint {joint} cannot turn fast enough at waypoint {t}")
-    chosen = np.clip(followed[best, rows], _LOW, _HIGH)
-    return Solution(chosen, bad[best, rows] == 0, tuple(reasons))
+    n, steps = p.shape[:2]
+    periods = np.broadcast_to(np.asarray(period_s, dtype=np.float64), (steps - 1,))
+    hopeful = np.ones((len(_BRANCHES), n), dtype=bool)
+    if n >= _FEW:
+        # A branch that fails at the first waypoint fails; most do, and need no further look unless all four fail.
+        starts = _attempt(p[:, :1], rot[:, :1], periods[:0], *np.nonzero(hopeful))
+        hopeful = (starts.bad == 0).reshape(hopeful.shape)
+    cost, q = np.full(hopeful.shape, np.inf), np.empty((n, steps, 6))
+    solved, reasons = np.zeros(n, dtype=bool), [""] * n
+    for which in (hopeful, np.broadcast_to(~hopeful, hopeful.shape)):
+        wanted = which & ~solved
+        if not wanted.any():
+            continue
+        branch, row = np.nonzero(wanted)
+        tried = _attempt(p, rot, periods, branch, row)
+        cost[branch, row] = tried.cost
+        place = np.full(hopeful.shape, -1)
+        place[branch, row] = np.arange(row.size)
+        best = place[np.argmin(cost, axis=0), np.arange(n)]
+        here = np.flatnonzero(best >= 0)
+        q[here] = tried.followed[best[here]]
+        solved[here] = tried.bad[best[here]] == 0
+        for i in here:
+            reasons[i] = "" if solved[i] else tried.reason(int(best[i]))
+    return Solution(np.clip(q, _LOW, _HIGH), solved, tuple(reasons))

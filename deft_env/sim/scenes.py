@@ -1,4 +1,4 @@
-"""Drawn scenes to compiled models: one compilation a variant, one cheap copy an episode with its own masses and poses."""
+"""Drawn scenes to compiled models: one compilation a variant, one cheap copy an episode with its masses and poses."""
 
 from __future__ import annotations
 
