@@ -24,7 +24,7 @@ from deft_env.tasks.scoop import (
     front_drop_m,
 )
 from deft_env.tasks.spoon import SPOON
-from deft_env.tasks.task import Randomisation, Scene, Signals, Task, Variant, hand_nominal
+from deft_env.tasks.task import FAST_PHYSICS, Randomisation, Scene, Signals, Task, Variant, hand_nominal
 
 if TYPE_CHECKING:
     import mujoco
@@ -71,6 +71,7 @@ class ScoopGrape(Task):
     instruction = "scoop the grape"
     train = ("dish_and_wooden_spoon",)
     test = ("dish_and_steel_spoon",)
+    physics = FAST_PHYSICS
     nominal_rotation = about_z(np.array(SIDEWAYS_RAD)) @ hand_nominal(51.0)
     randomisation = Randomisation((0.46, 0.06), (0.04, 0.05), (-0.4, 0.4))
 
