@@ -47,16 +47,16 @@ def squeeze() -> Array:
 
 
 def flip() -> Array:
-    """The blade, 15.5 cm ahead and 7 cm below the hand, goes up by 7 cm and turns over to the left by 164 degrees.
+    """The blade, 15.5 cm ahead and 7 cm below the hand, goes up by 6.5 cm and turns over to the left by 160 degrees.
 
-    It turns about the forearm's axis, moved through the blade's middle, and shifts 4 cm to the left meanwhile: the
+    It turns about the forearm's axis, moved through the blade's middle, and shifts 4.5 cm to the left meanwhile: the
     blade follows the bagel that it tipped, and pushes it over.
     """
     blade = np.array([0.155, 0.0, -0.07])
-    axis = np.array([np.cos(np.deg2rad(28.0)), 0.0, -np.sin(np.deg2rad(28.0))])
-    middle = np.cumsum(eased_steps(np.array([0, 0, 0.07, 0, 0, 0]), 0, 10)[:, :3], axis=0)
-    middle += np.cumsum(eased_steps(np.array([0, 0.042, 0, 0, 0, 0]), 9, 35)[:, :3], axis=0)
-    angle = np.cumsum(eased_steps(np.array([np.deg2rad(-164.0), 0, 0, 0, 0, 0]), 9, 35)[:, 0])
+    axis = np.array([np.cos(np.deg2rad(29.0)), 0.0, -np.sin(np.deg2rad(29.0))])
+    middle = np.cumsum(eased_steps(np.array([0, 0, 0.065, 0, 0, 0]), 0, 10)[:, :3], axis=0)
+    middle += np.cumsum(eased_steps(np.array([-0.01, 0.045, 0, 0, 0, 0]), 9, 36)[:, :3], axis=0)
+    angle = np.cumsum(eased_steps(np.array([np.deg2rad(-160.0), 0, 0, 0, 0, 0]), 9, 36)[:, 0])
     hand = blade + middle - rotate(from_vector(angle[:, None] * axis), np.broadcast_to(blade, (_STEPS, 3)))
     steps = np.zeros((_STEPS, 6))
     steps[:, :3] = np.diff(hand, axis=0, prepend=np.zeros((1, 3)))
