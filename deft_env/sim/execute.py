@@ -21,8 +21,8 @@ from numpy.typing import ArrayLike, NDArray
 from deft_env.sim import names
 
 Array = NDArray[np.float64]
-_CHUNK_TICKS: Final = 25
-"""Ticks recorded between two returns to Python: bounds the memory of the record."""
+_RECORD_BYTES: Final = 32_000_000
+"""Memory of a record: decides how many ticks are played between two returns to Python."""
 Tick = Callable[[batch.Batch, int], None]
 
 
@@ -80,9 +80,11 @@ def _strike(record: Array, slices: dict[str, slice]) -> Array:
     """Greatest table force (N,) in a record (N, steps, nsensordata)."""
     worst = np.zeros(len(record))
     for name in names.STRIKE_SENSORS:
-        force = record[:, :, slices[name]][:, :, 1:4]
-        size = np.sqrt(force[..., 0] ** 2 + force[..., 1] ** 2 + force[..., 2] ** 2)
-        worst = np.maximum(worst, size.max(axis=1))
+        data = record[:, :, slices[name]]
+        for i in np.flatnonzero((data[:, :, 0] != 0.0).any(axis=1)):  # few: most episodes never touch the table
+            force = data[i, :, 1:4]
+            square = force[:, 0] ** 2 + force[:, 1] ** 2 + force[:, 2] ** 2
+            worst[i] = np.maximum(worst[i], np.sqrt(square.max()))
     return worst
 
 
@@ -137,23 +139,30 @@ def play(
     series = np.empty((n, ticks, first.nsensordata))
     film = [qpos.copy()] if film_every else []
     strike, faulted = np.zeros(n), np.zeros(n, dtype=bool)
-    chunk = 1 if tick else _CHUNK_TICKS
+    row_bytes = 8 * n * substeps * (first.nsensordata + (first.nq if film_every else 0) + first.nu)
+    chunk = 1 if tick else min(ticks, max(1, _RECORD_BYTES // row_bytes))
+    records: dict[int, dict[Any, Array]] = {}
     for start in range(0, ticks, chunk):
         end = min(start + chunk, ticks)
-        record: dict[Any, Any] = {"sensordata": np.zeros((n, (end - start) * substeps, first.nsensordata))}
-        if film_every:
-            record["qpos"] = np.zeros((n, (end - start) * substeps, first.nq))
+        steps = (end - start) * substeps
+        if steps not in records:  # the last part may be shorter
+            records[steps] = {"sensordata": np.zeros((n, steps, first.nsensordata))}
+            if film_every:
+                records[steps]["qpos"] = np.zeros((n, steps, first.nq))
+        record = records[steps]
         try:
             held = np.repeat(controls[:, start:end], substeps, axis=1)
-            worlds.rollout((end - start) * substeps, held, record=tuple(record), out=record)
+            worlds.rollout(steps, held, record=tuple(record), out=record)
         except batch.SimulationError as error:  # the other worlds ran to the end and are recorded
             faulted[error.ids] = True
+            for array in record.values():
+                array[error.ids] = 0.0
         data = record["sensordata"]
         series[:, start:end] = data[:, substeps - 1 :: substeps]
         strike = np.maximum(strike, _strike(data, slices))
         if film_every:
             states = record["qpos"][:, substeps - 1 :: substeps]
-            film += [states[:, t - start] for t in range(start, end) if (t + 1) % film_every == 0]
+            film += [states[:, t - start].copy() for t in range(start, end) if (t + 1) % film_every == 0]
         if tick is not None:
             tick(worlds, start)
     final = worlds.qpos.copy()
