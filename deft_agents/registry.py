@@ -230,7 +230,10 @@ def _register_built_ins() -> None:
     register_policy("mlp", f"{policy}.mlp:MLP", summary="ablation: a plain network regresses the residual")
     register_policy("mlp-reg", f"{policy}.mlp:RegularisedMLP", summary="mlp, standardised and shrunk (ours)")
     register_policy(
-        "transformer", f"{policy}.transformer:Transformer", summary="ablation: conditioned on reward, on all episodes"
+        "transformer",
+        f"{policy}.transformer:Transformer",
+        summary="ablation: conditioned on reward, on all episodes",
+        slow=True,
     )
     register_policy("direct", f"{policy}.cvae:Direct", summary="ablation: the VAE estimates the grasp itself")
 

@@ -168,6 +168,7 @@ def test_files_are_not_trusted(name, tmp_path):
         lambda new, state: state.update(width=10**9, latent=10**9, z=3, kind="?"),
         lambda new, state: new.update(z=new.pop(next(k for k in new if k != "__metadata__"))) or state.update(kind="?"),
     ]
+    changes.append(lambda new, state: [v.update(shape=[*v["shape"], 1]) for k, v in new.items() if k != "__metadata__"])
     for change in changes:
         rewritten(change)
         with pytest.raises(ValueError):
