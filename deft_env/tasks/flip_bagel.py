@@ -38,6 +38,8 @@ _GRIP_HALF_M: Final = 0.050
 _TALL: Final = 2.1
 """Height of the grip over its thickness."""
 _BAGEL_HALF_M: Final = 0.013
+BREAD_SOLIMP: Final = (0.5, 0.95, 0.005, 0.5, 2.0)
+"""Bread gives way: softer than rubber, over 5 mm (assumed)."""
 _SHARES: Final = {"blade": 0.45, "neck": 0.15, "grip": 0.40}
 """Shares of the spatula's mass (assumed): a steel blade, a hollow grip."""
 SPATULA_KG: Final = 0.055
@@ -220,6 +222,7 @@ def _add_bagel(spec: mujoco.MjSpec, variant: Variant) -> None:
     disc = body.add_geom(name="bagel", type=cylinder, pos=[0, 0, _BAGEL_HALF_M], size=[radius, _BAGEL_HALF_M, 0])
     shapes.touchable(disc, float(np.mean(look.friction)), BAGEL_KG, look.rgba[5])
     disc.group = 3
+    disc.solimp = list(BREAD_SOLIMP)
     hole = 0.30 * radius
     thick = (radius - hole) / 2
     middle = (radius + hole) / 2

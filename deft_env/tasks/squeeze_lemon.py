@@ -43,6 +43,8 @@ _REAMER_M: Final = (0.019, 0.019, 0.035)
 _COLUMN_M: Final = 0.019
 _DISH_M: Final = 0.010
 _SIDES: Final = 20
+RIND_SOLIMP: Final = (0.5, 0.95, 0.004, 0.5, 2.0)
+"""The rind yields a little under a finger: softer than rubber, over 4 mm (assumed)."""
 FLESH_SOLREF: Final = (0.02, 1.0)
 FLESH_SOLIMP: Final = (0.1, 0.9, 0.012, 0.5, 2.0)
 """Flesh gives way: the impedance rises over 12 mm of depth (assumed)."""
@@ -232,5 +234,6 @@ def _add_lemon(spec: mujoco.MjSpec, variant: Variant) -> None:
     body = shapes.free_body(spec, LEMON)
     rind = body.add_geom(name="lemon", type=mujoco.mjtGeom.mjGEOM_MESH, meshname="lemon")
     shapes.touchable(rind, float(np.mean(look.friction)), float(np.mean(look.mass_kg)), look.rgba[0])
+    rind.solimp = list(RIND_SOLIMP)
     face = body.add_geom(type=mujoco.mjtGeom.mjGEOM_CYLINDER, pos=[0, 0, -0.0004], size=[0.86 * radius, 0.0006, 0])
     shapes.decoration(face, look.rgba[1])
