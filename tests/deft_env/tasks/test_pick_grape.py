@@ -156,6 +156,24 @@ def test_worlds_with_broken_stems_do_not_depend_on_their_batch() -> None:
             np.testing.assert_array_equal(series, together[k].signals[name], err_msg=name)
 
 
+def test_the_rig_looks_at_the_stems_after_every_control_tick(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[int, int]] = []
+    whole = PickGrape.tick
+
+    def watched(self: PickGrape, models: list) -> object:
+        breaks = whole(self, models)
+
+        def hook(batch: object, index: int) -> None:
+            seen.append((len(models), index))
+            breaks(batch, index)
+
+        return hook
+
+    monkeypatch.setattr(PickGrape, "tick", watched)
+    play([EpisodeKey("PickGrape", "train", "reference", 2, k) for k in range(2)])
+    assert seen == [(2, index) for index in range(ControlOptions().ticks)]
+
+
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_a_persons_grasp_picks_every_grape(split: str) -> None:
     outcomes = play([EpisodeKey("PickGrape", split, "reference", 1, k) for k in range(6)])
