@@ -124,7 +124,8 @@ class MockRig:
                 "joint_acceleration_rad_s2": 10.0,
                 "reply_timeout_s": 5.0,
             },
-            "hand": {"port": str(self.folder / "hand"), "baud": BAUD},
+            # The SDK waits 34 ms for an answer, which a busy machine's thread may miss.
+            "hand": {"port": str(self.folder / "hand"), "baud": BAUD, "retries": 6},
             "camera": {
                 "T_base_cam": world.ego_pose().tolist(),
                 "warmup": 1,
@@ -164,7 +165,10 @@ class MockRig:
 
     # --- for tests --------------------------------------------------------------------------------------------------
     def at_tick(self, tick: int, action: Callable[[], None]) -> None:
-        """Calls ``action`` when the arm has been streamed ``tick`` set points since the scene was set."""
+        """Calls ``action`` when the arm has been streamed ``tick`` set points since the scene was set.
+
+        It is called in the control box's thread: what sends the arm a command must start a thread of its own.
+        """
         self.world.triggers.append((tick, action))
 
     def clear_faults(self) -> None:

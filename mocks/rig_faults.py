@@ -7,6 +7,7 @@ for fault in FAULTS:
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -146,6 +147,11 @@ def _wrong_baud(mock: MockRig, _: Person, rng: np.random.Generator) -> None:
         mock.bus.motors[_motor(rng)].set("baud", 1)
 
 
+def _stop(_: MockRig, person: Person, __: np.random.Generator) -> None:
+    # Not in the box's own thread: it has to answer the stop command.
+    threading.Thread(target=person.stop, args=("stop button",), daemon=True).start()
+
+
 def _camera(**values: float | bool) -> Inject:
     def act(mock: MockRig, _: Person, __: np.random.Generator) -> None:
         for name, value in values.items():
@@ -201,7 +207,7 @@ FAULTS: Final[tuple[RigFault, ...]] = (
     _fault("no depth", "camera", _camera(no_depth=True), FAULTED),
     _fault("depth and colour apart", "camera", _camera(skew_ms=100.0), FAULTED),
     _fault("camera unplugged", "camera", _camera(unplugged=True), FAULTED),
-    _fault("stop pressed", "person", _at_tick(lambda _, p, __: p.stop("stop button")), FAULTED),
+    _fault("stop pressed", "person", _at_tick(_stop), FAULTED),
     _fault("never prepares", "person", _prepares(SILENCE), COMPLETED, NO_SCENE),
     _fault("prepares too late", "person", _prepares(Late(Preparation(True), 1e6)), COMPLETED, NO_SCENE),
     _fault("voids the scene", "person", _prepares(Preparation(False, "cup fell")), COMPLETED, NO_SCENE),

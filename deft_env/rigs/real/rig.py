@@ -227,6 +227,9 @@ class RealRig(Rig):
             last = self._devices.capture()
         except ArmError as error:
             self._in_trouble(word(error))
+            if self.operator.stopped:
+                # Whichever command noticed it first, the person's reason is the one that counts.
+                return Outcome(key, executed, Status.FAULTED, f"stopped: {self.operator.stop_reason}")
             if error.action_caused:
                 collided = isinstance(error, ArmCollision)
                 # The driver's words for a collision begin with the operation; the status's word comes first here.
@@ -235,7 +238,8 @@ class RealRig(Rig):
             return Outcome(key, executed, Status.FAULTED, word(error))
         except (*DEVICE_ERRORS, SafetyError) as error:
             self._in_trouble(word(error))
-            return Outcome(key, executed, Status.FAULTED, word(error))
+            stopped = f"stopped: {self.operator.stop_reason}; " if self.operator.stopped else ""
+            return Outcome(key, executed, Status.FAULTED, stopped + word(error))
         except BaseException:
             self._devices.make_safe()
             raise

@@ -130,9 +130,11 @@ def _way_there(start: Array, goal: Array, limits: SafetyLimits) -> list[Violatio
 
 def risen(q: Array, height_m: float, limits: SafetyLimits) -> Array:
     """The posture (6,) straight above ``q`` by ``height_m``, or as far up as this branch of the arm reaches."""
-    T, reached = xarm_kinematics.forward(q), np.array(q, dtype=np.float64)
     low = np.maximum(limits.joint_low_rad, xarm_kinematics.LOW_RAD) + _MARGIN_RAD
     high = np.minimum(limits.joint_high_rad, xarm_kinematics.HIGH_RAD) - _MARGIN_RAD
+    # Pushed by what it struck, the arm may stand a little beyond what it may be commanded to.
+    reached = np.clip(q, low, high)
+    T = xarm_kinematics.forward(reached)
     for _ in range(round(height_m / _RISE_STEP_M)):
         T[2, 3] += _RISE_STEP_M
         found = xarm_kinematics.inverse(T, reached, restarts=0)
