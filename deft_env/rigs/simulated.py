@@ -124,6 +124,8 @@ class SimulatedRig(Rig):
             groups.setdefault((keys[i].task, layout(models[i])), []).append(i)
         for members in groups.values():
             self._play(members, models, owners, scenes, keys, plan, outcomes)
+            for i in members:
+                owners[i].recycle(scenes[i], models[i])
         return [outcome for outcome in outcomes if outcome is not None]
 
     def _play(

@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 from deft_env.sim import names
 
 Array = NDArray[np.float64]
-_RECORD_BYTES: Final = 32_000_000
+_RECORD_BYTES: Final = 16_000_000
 """Memory of a record: decides how many ticks are played between two returns to Python."""
 Tick = Callable[[batch.Batch, int], None]
 

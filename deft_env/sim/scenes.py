@@ -3,35 +3,52 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 
 import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from deft_env.sim.execute import robot_qpos
+from deft_env.sim import names
 from deft_env.sim.world import PhysicsOptions, base_spec
 from deft_env.tasks.task import Scene, Task, Variant
 
 Array = NDArray[np.float64]
+_DRAWN: Final = ("body_mass", "body_inertia", "body_pos", "body_quat", "geom_friction")
+"""Model fields that differ between the scenes of a variant; others follow from them by ``mj_setConst``."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Compiled:
+    """The model of a variant and what is looked up in it again and again.
+
+    Attributes:
+        model: shared, not to be written to.
+        scratch: an MjData to compute constants in, shared by all models of these sizes: making one costs ten times what
+            ``mj_setConst`` does, which leaves nothing of it in the model.
+        robot: (22,) addresses of the arm's and the hand's joint positions.
+    """
+
+    model: mujoco.MjModel
+    scratch: mujoco.MjData
+    robot: NDArray[np.intp]
 
 
 class SceneModels:
     """Compiled models of one task, made when first needed and kept."""
 
     def __init__(self, task: Task, options: PhysicsOptions, *, kept: int = 256) -> None:
-        """Compiles nothing yet; ``kept`` bounds how many variants stay in memory."""
+        """Compiles nothing yet; ``kept`` bounds how many variants, and models of scenes, stay in memory."""
         self.task, self.options = task, options
         self._compiled = lru_cache(maxsize=kept)(self._compile)
         self._workplace: mujoco.MjSpec | None = None
         self._scratch: dict[tuple[int, ...], mujoco.MjData] = {}
+        self._kept, self._spare_count = kept, 0
+        self._spare: dict[Variant, list[mujoco.MjModel]] = {}
 
-    def _compile(self, variant: Variant) -> tuple[mujoco.MjModel, mujoco.MjData]:
-        """The model of a variant, and an MjData to compute its constants in, shared by all models of its sizes.
-
-        An MjData costs ten times what ``mj_setConst`` does, which leaves nothing of it in the model.
-        """
+    def _compile(self, variant: Variant) -> _Compiled:
         if self._workplace is None:
             self._workplace = base_spec(self.options)
         spec = self._workplace.copy()
@@ -40,16 +57,24 @@ class SceneModels:
         sizes = _sizes(model)
         if sizes not in self._scratch:
             self._scratch[sizes] = mujoco.MjData(model)
-        return model, self._scratch[sizes]
+        robot = [int(model.joint(name).qposadr[0]) for name in (*names.ARM_JOINTS, *names.HAND_JOINTS)]
+        return _Compiled(model, self._scratch[sizes], np.array(robot))
 
     def base(self, variant: Variant) -> mujoco.MjModel:
         """The compiled model of a variant; shared, not to be written to."""
-        return self._compiled(variant)[0]
+        return self._compiled(variant).model
 
     def model(self, scene: Scene) -> mujoco.MjModel:
         """A model of its own for a scene: masses, friction and the places of fixed bodies as drawn."""
-        base, scratch = self._compiled(scene.variant)
-        model = copy.copy(base)
+        compiled = self._compiled(scene.variant)
+        spare = self._spare.get(scene.variant)
+        if spare:
+            self._spare_count -= 1
+            model = spare.pop()
+            for name in _DRAWN:
+                getattr(model, name)[:] = getattr(compiled.model, name)
+        else:
+            model = copy.copy(compiled.model)
         for name, factor in scene.mass_scale.items():
             body = model.body(name).id
             model.body_mass[body] *= factor
@@ -64,13 +89,19 @@ class SceneModels:
             if not body.jntnum[0]:
                 model.body_pos[body.id], model.body_quat[body.id] = position, quaternion
         # Constants that follow from masses and places, such as the inverse weights that scale contact softness.
-        mujoco.mj_setConst(model, scratch)
+        mujoco.mj_setConst(model, compiled.scratch)
         return model
 
-    @staticmethod
-    def qpos(model: mujoco.MjModel, scene: Scene, arm_rad: Any, hand_rad: Any) -> Array:
+    def recycle(self, scene: Scene, model: mujoco.MjModel) -> None:
+        """Takes back what ``model(scene)`` gave and nobody holds any more: another scene will overwrite it."""
+        if self._spare_count < self._kept:
+            self._spare_count += 1
+            self._spare.setdefault(scene.variant, []).append(model)
+
+    def qpos(self, model: mujoco.MjModel, scene: Scene, arm_rad: Any, hand_rad: Any) -> Array:
         """Initial joint positions (nq,): objects as drawn, arm (6,) and hand (16,) as given, rad."""
-        qpos = robot_qpos(model, model.qpos0, arm_rad, hand_rad)
+        qpos = np.array(model.qpos0)
+        qpos[self._compiled(scene.variant).robot] = np.concatenate([arm_rad, hand_rad])
         for name, (position, quaternion) in scene.poses.items():
             body = model.body(name)
             if body.jntnum[0]:

@@ -19,8 +19,6 @@ END_TICKS: Final = 15
 CLEAR_M: Final = 0.01
 """A thing has left the table when it is this far above where it stood (our choice)."""
 
-_FINGERS: Final = ("grip/index", "grip/middle", "grip/ring")
-
 
 def touching(signals: Signals, digit: str) -> Mask:
     """(T,) whether a digit touches the object."""
@@ -34,8 +32,8 @@ def touched(signals: Signals) -> bool:
 
 def held(signals: Signals) -> Mask:
     """(T,) whether the object is between opposing parts of the hand: a finger, and the thumb or the palm."""
-    fingers = np.any([signals[name][:, 0] > 0 for name in _FINGERS], axis=0)
-    return np.asarray(fingers & (touching(signals, "thumb") | touching(signals, "palm")))
+    index, middle, ring = (touching(signals, digit) for digit in ("index", "middle", "ring"))
+    return np.asarray((index | middle | ring) & (touching(signals, "thumb") | touching(signals, "palm")))
 
 
 def phase(signals: Signals, name: str) -> Mask:
