@@ -43,6 +43,12 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
         raise explain(error, path) from None
 
 
+def write_text(path: Path, text: str) -> None:
+    """Writes UTF-8 text as ``write_atomically`` does."""
+    data = text.encode()
+    write_atomically(path, lambda file: file.write(data))
+
+
 class FrameKeeper:
     """Keeps the first and last picture of episodes in a folder, ``<run>/<name>-first.npz`` and so on.
 

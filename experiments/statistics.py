@@ -77,6 +77,25 @@ def t_interval(values: ArrayLike, confidence: float = CONFIDENCE) -> Interval:
     return Interval(mean, mean - half, mean + half)
 
 
+def over_seeds(rates: ArrayLike, confidence: float = CONFIDENCE) -> Interval:
+    """Interval of a success rate of learned agents: Student's over seeds, held within [0, 1].
+
+    Where all seeds agree Student's interval would be a point; then each seed counts as one trial of Wilson's interval,
+    which is wide enough for any spread between seeds. A single seed gives [0, 1]: it says nothing of the next one.
+
+    Raises:
+        ValueError: for rates outside [0, 1].
+    """
+    x = _values(rates, "rates")
+    if x.min() < 0.0 or x.max() > 1.0:
+        raise ValueError(f"rates: expected numbers in [0, 1], got {x.min():g} … {x.max():g}")
+    if len(x) > 1 and np.ptp(x) == 0.0:
+        edges = [wilson(k, len(x), confidence) for k in (int(np.floor(x[0] * len(x))), int(np.ceil(x[0] * len(x))))]
+        return Interval(float(x[0]), edges[0].low, edges[1].high)
+    found = t_interval(x, confidence)
+    return Interval(found.estimate, max(0.0, found.low), min(1.0, found.high))
+
+
 def bootstrap(
     values: ArrayLike,
     generator: np.random.Generator,

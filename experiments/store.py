@@ -294,6 +294,11 @@ class Store:
             finally:
                 db.execute("DETACH DATABASE shard")
 
+    def snapshot(self) -> bytes:
+        """The whole store as one SQLite file, whatever is still in its log."""
+        with self._guard() as db:
+            return bytes(db.serialize())
+
     # --- reading ----------------------------------------------------------------------------------------------------
     def runs(self) -> list[str]:
         """The ids of all runs, sorted."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import json
 import multiprocessing
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -22,7 +23,7 @@ from deft_env.episode import SPLITS
 from deft_experiments import provenance
 from deft_experiments.config import RunConfig
 from deft_experiments.errors import RigError
-from deft_experiments.evaluate import Candidate, evaluate, other_policy, prior_alone
+from deft_experiments.evaluate import PRIOR_ALONE, Candidate, evaluate, other_policy, prior_alone
 from deft_experiments.lockstep import Lockstep
 from deft_experiments.parts import Parts, make_parts, single_thread
 from deft_experiments.run import Run
@@ -58,12 +59,14 @@ class Plan:
         trials: evaluation episodes a split; 0 for no evaluation.
         at: fine-tuning episodes after which policies are distilled and evaluated.
         weights: name -> path.
+        splits: the splits that are evaluated.
     """
 
     jobs: tuple[Job, ...]
     trials: int
     at: tuple[int, ...]
     weights: Mapping[str, Path] = field(default_factory=dict)
+    splits: tuple[str, ...] = SPLITS
 
     @property
     def training_episodes(self) -> int:
@@ -73,11 +76,19 @@ class Plan:
     @property
     def evaluation_episodes(self) -> int:
         """Evaluation episodes of all runs."""
-        return self.trials * len(SPLITS) * sum(len(j.policies) * len(self.at) + j.prior for j in self.jobs)
+        return self.trials * len(self.splits) * sum(len(j.policies) * len(self.at) + j.prior for j in self.jobs)
 
     def part(self, jobs: Sequence[Job]) -> Plan:
         """The same plan for some of the jobs."""
-        return Plan(tuple(jobs), self.trials, self.at, self.weights)
+        return dataclasses.replace(self, jobs=tuple(jobs))
+
+    def groups(self) -> list[list[Job]]:
+        """Jobs that can advance together: same task, rig, prior, reward and encoder with the same options."""
+        found: dict[str, list[Job]] = {}
+        for job in self.jobs:
+            shared = {k: v for k, v in job.config.as_dict().items() if k not in ("agent", "agent_options", "seed")}
+            found.setdefault(json.dumps(shared, sort_keys=True), []).append(job)
+        return list(found.values())
 
 
 def new_folder(name: str = "bench") -> Path:
@@ -106,22 +117,30 @@ def jobs(base: RunConfig, agents: Sequence[str], tasks: Sequence[str], seeds: in
 
 
 def work(plan: Plan, store: Store, progress: Callable[[int], None]) -> None:
-    """Does (or goes on with) a plan in this process, task by task."""
+    """Does (or goes on with) a plan in this process, one group of like jobs after the other."""
     where = provenance.collect()
-    for task in dict.fromkeys(job.config.task for job in plan.jobs):
-        mine = [job for job in plan.jobs if job.config.task == task]
+    for mine in plan.groups():
         with make_parts(mine[0].config, plan.weights) as parts:
             runs = [_open(job.config, parts, store, where) for job in mine]
             progress(sum(e.counts for run in runs for e in run.episodes))
             Lockstep(runs, parts, store, every_event=parts.rig.real).run_to_end(progress)
             if not plan.trials:
                 continue
-            done = sum(k < plan.trials and n == -1 for run in runs for (_, _, _, k), n in run.evaluated.items())
-            progress(done)
+            progress(sum(_evaluated(run, job, plan) for run, job in zip(runs, mine, strict=True)))
             # One run after the other: what a policy holds in memory lives no longer than its evaluation.
             for run, job in zip(runs, mine, strict=True):
                 todo = candidates(run, job, plan.at)
-                evaluate(todo, parts, store, trials=plan.trials, progress=progress)
+                evaluate(todo, parts, store, trials=plan.trials, splits=plan.splits, progress=progress)
+
+
+def _evaluated(run: Run, job: Job, plan: Plan) -> int:
+    """Evaluation episodes of the plan that are stored already; a store may hold others."""
+    wanted = {(PRIOR_ALONE, 0)} if job.prior else set()
+    wanted |= {(policy, after) for policy in job.policies for after in plan.at}
+    return sum(
+        n == -1 and k < plan.trials and split in plan.splits and (policy, after) in wanted
+        for (policy, after, split, k), n in run.evaluated.items()
+    )
 
 
 def _open(config: RunConfig, parts: Parts, store: Store, where: Mapping[str, Any]) -> Run:
@@ -173,10 +192,7 @@ def run_sweep(plan: Plan, folder: Path, workers: int, progress: Callable[[int], 
     """
     shards = folder / SHARDS
     with Store(folder, "w", durable=False) as store:
-        for shard in sorted(shards.glob("*.sqlite")):  # an interrupted sweep's
-            Store(shard, "a", durable=False).close()  # refuses if a worker of a killed sweep still writes it
-            store.merge(shard)
-            _remove(shard)
+        take_over(store, folder)
         if workers == 1:
             work(plan, store, progress)
             return
@@ -193,6 +209,18 @@ def run_sweep(plan: Plan, folder: Path, workers: int, progress: Callable[[int], 
         for path in paths:
             _remove(path)
         shards.rmdir()
+
+
+def take_over(store: Store, folder: Path) -> None:
+    """Merges the shards that an interrupted sweep left behind in its folder.
+
+    Raises:
+        StoreLockedError: if a worker of a killed sweep still writes one.
+    """
+    for shard in sorted((folder / SHARDS).glob("*.sqlite")):
+        Store(shard, "a", durable=False).close()
+        store.merge(shard)
+        _remove(shard)
 
 
 def _supervise(parts: Sequence[Plan], paths: Sequence[Path], progress: Callable[[int], None]) -> None:
