@@ -8,11 +8,12 @@ success against the size of a random residual, by group of coordinates. The swee
 
 from __future__ import annotations
 
+import functools
 import subprocess
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 import numpy as np
 import tyro
@@ -53,15 +54,15 @@ class Args:
     scenes: int = 60
 
 
-def sweep(args: Args, tasks: tuple[str, ...], name: str) -> Path:
+def sweep(args: Args, task: str, name: str) -> Path:
     """Runs or resumes one sweep through the command that a user would type; returns its folder."""
     agents, at = AGENTS[name]
-    folder = args.folder / f"{name}-{'-'.join(tasks) if len(tasks) < 9 else 'all'}"
+    folder = args.folder / f"{name}-{task}"
     command = [sys.executable, "-m", "deft_experiments.cli", "bench", "--workers", str(args.workers)]
     if (folder / PLAN_FILE).exists():
         command += ["--resume", str(folder)]
     else:
-        command += ["--agents", agents, "--tasks", ",".join(tasks), "--seeds", str(args.seeds)]
+        command += ["--agents", agents, "--tasks", task, "--seeds", str(args.seeds)]
         command += ["--trials", str(args.trials), "--eval-at", *map(str, at), "--out", str(folder)]
     subprocess.run(command, check=True)
     return folder
@@ -140,10 +141,14 @@ def _scores(store: Store, task: str) -> dict[str, str]:
     return out
 
 
+def _write(file: IO[bytes], lines: list[str]) -> None:
+    file.write(("\n".join(lines) + "\n").encode())
+
+
 def main(args: Args) -> None:
     """Plays what is missing and writes the page."""
+    scores: dict[str, str] = {}
     tasks = args.tasks or tuple(registries.TASK_WORDS)
-    folders = {name: sweep(args, tasks, name) for name in AGENTS}
     lines = [
         "# Evidence: every task can be learned",
         "",
@@ -153,16 +158,16 @@ def main(args: Args) -> None:
         "`python -m deft_experiments.evidence`.",
         "",
     ]
-    cells: list[summary.Cell] = []
-    for folder in folders.values():
-        with Store(folder, "r") as store:
-            cells += summary.cells(store)
-    with Store(folders["deft"], "r") as store:
-        for task in tasks:
-            lines += page_of(task, cells, _scores(store, task), args)
-            print(f"{task}: done", flush=True)
-    write_atomically(args.out, lambda file: file.write(("\n".join(lines) + "\n").encode()))
-    print(args.out)
+    for task in tasks:
+        cells: list[summary.Cell] = []
+        for name in AGENTS:
+            with Store(sweep(args, task, name), "r") as store:
+                cells += summary.cells(store)
+                scores = _scores(store, task) if name == "deft" else scores
+        lines += page_of(task, cells, scores, args)
+        # Written after every task: an interrupted measurement leaves what it has.
+        write_atomically(args.out, functools.partial(_write, lines=lines))
+        print(f"{task}: done -> {args.out}", flush=True)
 
 
 if __name__ == "__main__":
