@@ -14,6 +14,7 @@ COMMANDS: Final = {
     "tune": ("deft_experiments.commands.tune", "one fine-tuning run (Algorithm 1) and its evaluation"),
     "bench": ("deft_experiments.commands.bench", "agents x tasks x seeds, in lockstep batches"),
     "table": ("deft_experiments.commands.table", "the paper's tables 2 and 3, ours beside the paper's"),
+    "figure": ("deft_experiments.commands.figure", "the paper's figures 6 and 7, the paper's points beside ours"),
     "gallery": ("deft_experiments.commands.gallery", "pictures of every task"),
     "report": ("deft_experiments.commands.report", "one self-contained HTML page from a folder of runs"),
     "mock-rig": ("deft_experiments.commands.mock_rig", "mocks of the whole rig, for a rehearsal without hardware"),

@@ -45,7 +45,11 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Writes UTF-8 text as ``write_atomically`` does."""
-    data = text.encode()
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Writes bytes as ``write_atomically`` does."""
     write_atomically(path, lambda file: file.write(data))
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-import os
-import sys
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,8 +14,8 @@ import tyro
 from deft_env import paper
 from deft_experiments import config as cfg
 from deft_experiments import images, parts, summary, sweep, terminal
-from deft_experiments.commands import report
-from deft_experiments.errors import DeftError, UsageError
+from deft_experiments.commands import report, sweeping
+from deft_experiments.errors import UsageError
 from deft_experiments.store import Store
 
 PLAN_FILE = "sweep.json"
@@ -45,6 +43,7 @@ class Args:
         reward_config: options of the reward, likewise.
         weights: NAME=PATH of weights that a part needs.
         workers: processes; 0 for one a core.
+        ray: address of a Ray cluster, or auto, or local; then the shards run there.
         out: folder to make; default runs/<time>-bench.
         resume: go on with the sweep in this folder; the other options are taken from there.
         json: print the result as JSON.
@@ -65,6 +64,7 @@ class Args:
     reward_config: tuple[str, ...] = ()
     weights: tuple[str, ...] = ()
     workers: int = 1
+    ray: str = ""
     out: Path | None = None
     resume: Path | None = None
     json: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
@@ -146,22 +146,11 @@ def run(args: Args) -> int:
             raise UsageError(f"--out {folder}: there is a sweep already; use --resume {folder}, or another folder")
         text = json.dumps(wanted, indent=1, sort_keys=True)
         images.write_atomically(folder / PLAN_FILE, lambda file: file.write(text.encode()))
-    workers = args.workers or os.cpu_count() or 1
-    total = whole.training_episodes + whole.evaluation_episodes
-    with terminal.Progress() as progress:
-        progress.say(f"{len(whole.jobs)} runs, {total} episodes, {workers} worker(s) -> {folder}")
-        try:
-            with progress.bar("episodes", total) as advance:
-                sweep.run_sweep(whole, folder, workers, lambda n: advance(n, f"{len(whole.jobs)} runs"))
-        except KeyboardInterrupt:
-            progress.stop()
-            print(f"interrupted, nothing is lost; go on with: deft bench --resume {folder}", file=sys.stderr)
-            return 130
-        except DeftError:
-            print(f"everything so far is in {folder}; go on with: deft bench --resume {folder}", file=sys.stderr)
-            raise
+    again = f"deft bench --resume {folder}"
+    if not sweeping.carry_out(whole, folder, workers=args.workers, ray=args.ray, again=again):
+        return sweeping.INTERRUPTED
     seconds = time.time() - started
-    return _show(args, wanted, folder, {"seconds": round(seconds, 3), "folder": str(folder), "workers": workers})
+    return _show(args, wanted, folder, {"seconds": round(seconds, 3), "folder": str(folder), "workers": args.workers})
 
 
 def _show(args: Args, wanted: dict[str, Any], folder: Path, wall_clock: dict[str, Any]) -> int:
