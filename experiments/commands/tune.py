@@ -15,8 +15,9 @@ import tyro
 from deft_env import paper
 from deft_env.episode import SPLITS
 from deft_experiments import config as cfg
-from deft_experiments import evaluate, figures, images, provenance, summary, sweep, terminal
+from deft_experiments import evaluate, figures, images, operator_desk, provenance, summary, sweep, terminal
 from deft_experiments.commands import report
+from deft_experiments.console import ConsoleOperator
 from deft_experiments.errors import DeftError, UsageError
 from deft_experiments.lockstep import Lockstep
 from deft_experiments.parts import Parts, make_parts
@@ -50,6 +51,8 @@ class Args:
         keep_frames: pictures to keep: all (always, on a real rig), elites or none.
         out: folder to make; default runs/<time>-<task>-<agent>-s<seed>.
         resume: go on with the run in this folder; other options but those of the evaluation are taken from there.
+        console: ask the operator on a web page instead of where the rig would ask.
+        console_port: of that page, on this machine only; 0 takes a free one.
         json: print the result as JSON on standard output, progress on standard error.
     """
 
@@ -72,6 +75,8 @@ class Args:
     keep_frames: images.Keep = "elites"
     out: Path | None = None
     resume: Path | None = None
+    console: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    console_port: int = 8000
     json: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
 
 
@@ -150,7 +155,8 @@ def run(args: Args) -> int:
         durable = parts.rig.real or parts.reward.needs_operator
         with Store(folder, "w", durable=durable) as store, terminal.Progress() as progress:
             try:
-                result = _tune(args, config, parts, store, folder, progress)
+                with operator_desk.console(parts, args.console_port if args.console else None) as console:
+                    result = _tune(args, config, parts, store, folder, progress, console)
             except KeyboardInterrupt:
                 progress.stop()
                 print(f"interrupted, nothing is lost; go on with: deft tune --resume {folder}", file=sys.stderr)
@@ -167,7 +173,13 @@ def run(args: Args) -> int:
 
 
 def _tune(
-    args: Args, config: cfg.RunConfig, parts: Parts, store: Store, folder: Path, progress: terminal.Progress
+    args: Args,
+    config: cfg.RunConfig,
+    parts: Parts,
+    store: Store,
+    folder: Path,
+    progress: terminal.Progress,
+    console: ConsoleOperator | None = None,
 ) -> dict[str, Any]:
     low, high = parts.reward.range
     where = provenance.collect(stand_ins=list(parts.stand_ins), demonstration=parts.task.demonstration.hash)
@@ -185,7 +197,11 @@ def _tune(
     keeper = images.FrameKeeper(folder / "frames", "all" if parts.rig.real else args.keep_frames)
     after = sorted({*args.eval_at, *(n for n in cfg.SNAPSHOTS if n <= config.episodes), config.episodes})
     snapshots = Snapshots(folder / "policies", after)
-    loop = Lockstep([run], parts, store, keeper=keeper, before_ask=snapshots)
+    desk = None
+    if console is not None:
+        progress.say(f"the operator's page: {console.url}")
+        desk = operator_desk.Desk(run, console, keeper) if parts.reward.needs_operator else None
+    loop = Lockstep([run], parts, store, inbox=desk, keeper=desk or keeper, before_ask=snapshots)
     with progress.bar("fine-tuning", config.episodes, sum(e.counts for e in run.episodes)) as advance:
 
         def show(done: int) -> None:

@@ -16,11 +16,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from deft_env.episode import Status
+from deft_agents.agent import Agent
+from deft_env import grasp
+from deft_env.episode import Context, Status
+from deft_env.episode import Trial as AgentTrial
+from deft_env.prior.prior import Prior
+from deft_env.registries import TaskLike
 from deft_env.rigs.operator import RunAborted, use_operator
 from deft_env.rigs.real.rig import RealRig
 from deft_env.rigs.real.rig_config import RealRigConfig
+from deft_env.rigs.rig import Frames
 from deft_experiments.config import RunConfig
 from deft_experiments.errors import RigError
 from deft_experiments.images import FrameKeeper
@@ -43,6 +50,42 @@ QUICK = {
     },
     "safety": {"max_speed_m_s": 1.0, "max_joint_speed_rad_s": 3.1, "max_turn_rad_s": 6.0},
 }
+
+
+class Knowing(Prior):
+    """A person's grasp without error: nothing but the injected fault should go wrong."""
+
+    name = "knowing"
+    stand_in = True
+
+    def predict(self, frames: Frames, task: TaskLike) -> NDArray[np.float64]:
+        assert frames.truths is not None
+        return np.stack([truth.human_grasp for truth in frames.truths])
+
+
+class Still(Agent):
+    """Proposes no residual, ever."""
+
+    name = "still"
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def ask(self, context: Context) -> AgentTrial:
+        self.asked += 1
+        return AgentTrial(self.asked - 1, np.zeros(grasp.DIM), context)
+
+    def tell(self, trial: AgentTrial, reward: float, status: Status = Status.COMPLETED) -> None:
+        pass
+
+    def freeze(self) -> Any:
+        raise NotImplementedError
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"asked": self.asked}
+
+    def load_state_dict(self, state: Any) -> None:
+        self.asked = state["asked"]
 
 
 @dataclasses.dataclass
@@ -78,8 +121,8 @@ class Rehearsal:
 
         task = registries.make_task("PickCup", self.rig)
         use_operator(self.person)
-        parts = Parts(self.rig, task, registries.make_prior("simulated"), registries.make_reward("human"))
-        self.run = Run(self.config, lambda: parts.agent(self.config), self.store)
+        parts = Parts(self.rig, task, Knowing(), registries.make_reward("human"))
+        self.run = Run(self.config, Still, self.store)
         keeper = FrameKeeper(self.folder / "frames", "all")
         self.loop = Lockstep([self.run], parts, self.store, keeper=keeper)
 

@@ -84,6 +84,13 @@ class RealRig(Rig):
         self._tasks: dict[str, Any] = {}
 
     # --- life ---------------------------------------------------------------------------------------------------------
+    def ask(self, operator: Operator) -> None:
+        """Asks ``operator`` from now on; the caller closes it."""
+        self._remove_stop()
+        self._own_operator, self.operator = False, operator
+        use_operator(operator)
+        self._remove_stop = operator.on_stop(lambda _: self._devices.make_safe())
+
     def open(self) -> None:
         """Connects the devices; nothing moves.
 

@@ -52,6 +52,7 @@ class Devices:
         if source is None:
             name, options = settings.source
             source = frame_sources.load(name)(**options)
+        self._source = source
         self.camera = RealSenseCamera(settings.camera, settings.T_base_cam, source)
         self.is_open = False
 
@@ -129,8 +130,13 @@ class Devices:
         try:
             self.camera.capture()
         except CameraError:
-            self.camera.close()
-            self.camera.start()
+            self._restart_camera()
+
+    def _restart_camera(self) -> None:
+        self.camera.close()
+        # A new object: a stream that starts again counts its frames from the beginning.
+        self.camera = RealSenseCamera(self.settings.camera, self.settings.T_base_cam, self._source)
+        self.camera.start()
 
     # --- doing --------------------------------------------------------------------------------------------------------
     def enable(self) -> None:
@@ -143,8 +149,7 @@ class Devices:
         for _ in range(_CAPTURES - 1):
             with contextlib.suppress(CameraError):
                 return self.camera.capture()
-            self.camera.close()
-            self.camera.start()
+            self._restart_camera()
         return self.camera.capture()
 
     def servo(self, path_rad: Array, period_s: float, on_step: Callable[[int], None]) -> None:
