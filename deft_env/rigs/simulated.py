@@ -39,7 +39,7 @@ class SimulatedRig(Rig):
         timing: controls.ControlOptions | None = None,
         threads: int = 0,
         film: bool = True,
-        shadows: bool = True,
+        shadows: bool = False,
         device: str = "cpu",
     ) -> None:
         """Makes a rig; models are compiled when first needed.
@@ -49,7 +49,7 @@ class SimulatedRig(Rig):
             timing: timing of an episode.
             threads: native threads; 0 takes what is available.
             film: keep the states that ``Outcome.film`` draws (memory, no time).
-            shadows: whether pictures have shadows.
+            shadows: whether the camera's frames have shadows (six times their cost); films always have.
             device: ``"cpu"``.
 
         Raises:
@@ -62,6 +62,7 @@ class SimulatedRig(Rig):
         self._models: dict[str, SceneModels] = {}
         self._keys: tuple[EpisodeKey, ...] = ()
         self._scenes: list[Scene] = []
+        self._drawn: dict[int, Any] = {}
 
     def task(self, name: str) -> Task:
         """The task of a name, with its models cached for this rig's life."""
@@ -77,13 +78,15 @@ class SimulatedRig(Rig):
         """Draws the scenes of ``keys``; frames show the parked arm and are rendered when asked for."""
         self._keys = tuple(keys)
         self._scenes = [self._of(key.task).task.draw(key) for key in keys]
-        scenes, models = self._scenes, [self._of(key.task) for key in keys]
+        scenes, owners = self._scenes, [self._of(key.task) for key in keys]
+        drawn = self._drawn = {}  # models of scenes that were looked at, for the episode that follows
 
         def picture(i: int) -> Frame:
-            model = models[i].model(scenes[i])
-            return self._frame(model, models[i].qpos(model, scenes[i], *controls.parked()))
+            if drawn is self._drawn and i not in drawn:
+                drawn[i] = owners[i].model(scenes[i])
+            return self._frame(owners[i], scenes[i], controls.parked(), drawn.get(i))
 
-        return Frames(keys, picture, [self.truth(m.task, s) for m, s in zip(models, scenes, strict=True)])
+        return Frames(keys, picture, [self.truth(m.task, s) for m, s in zip(owners, scenes, strict=True)])
 
     @staticmethod
     def truth(task: Task, scene: Scene) -> SceneTruth:
@@ -96,9 +99,15 @@ class SimulatedRig(Rig):
             parameters={"position_m": scene.position_m, "yaw_rad": scene.yaw_rad, **scene.variant.size},
         )
 
-    def _frame(self, model: Any, qpos: Array) -> Frame:
-        scene = render.Scene(model, qpos)
-        return Frame(scene.rgb(shadows=self.shadows), scene.depth(), world.camera_matrix(), world.ego_pose())
+    def _frame(self, owner: SceneModels, scene: Scene, state: Any, model: Any = None) -> Frame:
+        """A frame of a scene in a ``state``: joint positions (nq,), or the pair of arm and hand angles."""
+        mine = owner.model(scene) if model is None else model
+        qpos = owner.qpos(mine, scene, *state) if isinstance(state, tuple) else state
+        picture = render.Scene(mine, qpos, data=owner.scratch(scene.variant))
+        rgb, depth = picture.rgbd(shadows=self.shadows)
+        if model is None:
+            owner.recycle(scene, mine)
+        return Frame(rgb, depth, world.camera_matrix(), world.ego_pose())
 
     def execute_batch(self, grasps: ArrayLike, demonstrations: Sequence[Demonstration]) -> list[Outcome]:
         """Plays one grasp in each scene of the last reset; see ``Rig.execute_batch``."""
@@ -108,8 +117,8 @@ class SimulatedRig(Rig):
             raise ValueError("execute_batch: call reset_batch first; a scene is executed once")
         if len(wished) != n or len(demonstrations) != n:
             raise ValueError(f"grasps, demonstrations: expected {n}, got {len(wished)} and {len(demonstrations)}")
-        keys, scenes = self._keys, self._scenes
-        self._keys, self._scenes = (), []
+        keys, scenes, drawn = self._keys, self._scenes, self._drawn
+        self._keys, self._scenes, self._drawn = (), [], {}
         owners = [self._of(key.task) for key in keys]
         nominal = np.stack([owner.task.nominal_rotation for owner in owners])
         plan = controls.plan(wished, nominal, list(demonstrations), self.timing)
@@ -120,7 +129,7 @@ class SimulatedRig(Rig):
             if not plan.ok[i]:
                 outcomes[i] = self._unreachable(owners[i], scenes[i], keys[i], plan.executed[i], plan.reason[i])
                 continue
-            models[i] = owners[i].model(scenes[i])
+            models[i] = drawn.pop(i, None) or owners[i].model(scenes[i])
             groups.setdefault((keys[i].task, layout(models[i])), []).append(i)
         for members in groups.values():
             self._play(members, models, owners, scenes, keys, plan, outcomes)
@@ -175,11 +184,11 @@ class SimulatedRig(Rig):
 
     def _pictures(self, owner: SceneModels, scene: Scene, final: Array, film: Array) -> dict[str, Any]:
         def last_frame() -> Frame:
-            return self._frame(owner.model(scene), final)
+            return self._frame(owner, scene, final)
 
         def frames() -> list[NDArray[np.uint8]]:
             model = owner.model(scene)
-            return [render.Scene(model, qpos).rgb(names.FILM_CAMERA, FILM_SIZE, shadows=self.shadows) for qpos in film]
+            return [render.Scene(model, qpos).rgb(names.FILM_CAMERA, FILM_SIZE) for qpos in film]
 
         return {"last_frame": last_frame, "film": frames} if self.film else {"last_frame": last_frame}
 
@@ -187,8 +196,7 @@ class SimulatedRig(Rig):
         """The arm cannot play the path: nothing moved, and the last picture is the first."""
 
         def still() -> Frame:
-            model = owner.model(scene)
-            return self._frame(model, owner.qpos(model, scene, *controls.parked()))
+            return self._frame(owner, scene, controls.parked())
 
         return Outcome(
             key, executed, Status.FAILED, reason, success=False, score=0.0,

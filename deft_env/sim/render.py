@@ -21,6 +21,8 @@ MAX_DEPTH_M: Final = 10.0
 """Range of the D435; what lies beyond is a hole, 0."""
 _MAX_GEOMS: Final = 2000
 _KEPT_CONTEXTS: Final = 4
+_SMOOTH: Final = 4
+"""Samples a pixel of pictures for people; those for machines have one, at a third of the cost."""
 _local = threading.local()
 
 NO_GL: Final = (
@@ -66,13 +68,18 @@ def _checksum(*buffers: Any) -> int:
 class _Renderer:
     """A context with the textures and meshes of one family of models, and a scene to draw them with."""
 
-    def __init__(self, model: Any, width: int, height: int) -> None:
+    def __init__(self, model: Any, width: int, height: int, samples: int) -> None:
         import mujoco
 
         self._mj = mujoco
         self.gl = _gl_context(width, height)
         self.rect = mujoco.MjrRect(0, 0, width, height)
-        self.context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100.value)
+        quality = model.vis.quality
+        kept, quality.offsamples = quality.offsamples, samples  # read when the context is made, and only then
+        try:
+            self.context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100.value)
+        finally:
+            quality.offsamples = kept
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN.value, self.context)
         self.context.readDepthMap = mujoco.mjtDepthMap.mjDEPTH_ZEROFAR
         self.scene = mujoco.MjvScene(model=model, maxgeom=_MAX_GEOMS)
@@ -106,6 +113,7 @@ class _Renderer:
         self.scene.flags[self._mj.mjtRndFlag.mjRND_IDCOLOR] = on
 
     def read(self, *, colour: bool) -> NDArray[np.uint8]:
+        """Colours, or numbers of things as colours, (height, width, 3)."""
         self._segment(not colour)
         out = np.empty((self.rect.height, self.rect.width, 3), np.uint8)
         self._mj.mjr_render(self.rect, self.scene, self.context)
@@ -113,15 +121,21 @@ class _Renderer:
         return np.ascontiguousarray(out[::-1])
 
     def read_depth(self, model: Any) -> NDArray[np.float32]:
-        self._segment(True)  # the flat pass: cheaper than light and texture
+        """Depth (height, width), from the flat pass: cheaper than light and texture."""
+        self._segment(True)
         out = np.empty((self.rect.height, self.rect.width), np.float32)
         self._mj.mjr_render(self.rect, self.scene, self.context)
         self._mj.mjr_readPixels(None, out, self.rect, self.context)
-        near, far = (float(z) * float(model.stat.extent) for z in (model.vis.map.znear, model.vis.map.zfar))
-        # Reversed z: the buffer holds near (far - z) / (z (far - near)).
-        depth = (near * far / (near + out[::-1].astype(np.float64) * (far - near))).astype(np.float32)
-        depth[depth >= MAX_DEPTH_M] = 0.0
-        return depth
+        return _metres(model, out)
+
+    def read_both(self, model: Any) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+        """Colour and depth from one pass."""
+        self._segment(False)
+        rgb = np.empty((self.rect.height, self.rect.width, 3), np.uint8)
+        depth = np.empty((self.rect.height, self.rect.width), np.float32)
+        self._mj.mjr_render(self.rect, self.scene, self.context)
+        self._mj.mjr_readPixels(rgb, depth, self.rect, self.context)
+        return np.ascontiguousarray(rgb[::-1]), _metres(model, depth)
 
     def close(self) -> None:
         self.gl.make_current()
@@ -129,16 +143,27 @@ class _Renderer:
         self.gl.free()
 
 
-def _renderer(model: Any, width: int, height: int) -> _Renderer:
+def _metres(model: Any, buffer: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Depth in m, first row on top, of a depth buffer."""
+    near, far = (float(z) * float(model.stat.extent) for z in (model.vis.map.znear, model.vis.map.zfar))
+    # Reversed z: the buffer holds near (far - z) / (z (far - near)).
+    depth: NDArray[np.float32] = (near * far / (near + buffer[::-1].astype(np.float64) * (far - near))).astype(
+        np.float32
+    )
+    depth[depth >= MAX_DEPTH_M] = 0.0
+    return depth
+
+
+def _renderer(model: Any, width: int, height: int, samples: int) -> _Renderer:
     cache: dict[tuple[int, ...], _Renderer] | None = getattr(_local, "cache", None)
     if cache is None:
         cache = _local.cache = {}
     assets = _checksum(model.tex_data, model.mat_texid, model.hfield_data)
-    key = (width, height, assets, model.ntex, model.nmesh, int(model.vis.quality.shadowsize))
+    key = (width, height, samples, assets, model.ntex, model.nmesh, int(model.vis.quality.shadowsize))
     if key not in cache:
         while len(cache) >= _KEPT_CONTEXTS:
             cache.pop(next(iter(cache))).close()
-        cache[key] = _Renderer(model, width, height)
+        cache[key] = _Renderer(model, width, height, samples)
     cache[key].use(model)
     return cache[key]
 
@@ -146,8 +171,17 @@ def _renderer(model: Any, width: int, height: int) -> _Renderer:
 class Scene:
     """One state, ready to be drawn from several cameras and in several ways."""
 
-    def __init__(self, model: Any, qpos: NDArray[np.float64], *, mocap: Any = None, eq_active: Any = None) -> None:
+    def __init__(
+        self, model: Any, qpos: NDArray[np.float64], *, data: Any = None, mocap: Any = None, eq_active: Any = None
+    ) -> None:
         """Sets ``qpos`` (nq,) in the compiled ``model`` and computes the pose of everything.
+
+        Args:
+            model: compiled.
+            qpos: (nq,) joint positions.
+            data: an MjData of the model's sizes to write into; None makes one.
+            mocap: positions and quaternions of mocap bodies.
+            eq_active: which equalities are active.
 
         Raises:
             ValueError: if ``qpos`` has not the model's size.
@@ -158,7 +192,7 @@ class Scene:
         if qpos.shape != (model.nq,):
             raise ValueError(f"qpos: expected shape ({model.nq},) for this model, got {qpos.shape}")
         self.model = model
-        self.data = mujoco.MjData(model)
+        self.data = mujoco.MjData(model) if data is None else data
         self.data.qpos[:] = qpos
         if mocap is not None:
             self.data.mocap_pos[:], self.data.mocap_quat[:] = mocap
@@ -170,24 +204,30 @@ class Scene:
         if model.nflex:
             mujoco.mj_flex(model, self.data)
 
-    def _drawn(self, camera: str, size: tuple[int, int], shadows: bool) -> _Renderer:
-        renderer = _renderer(self.model, *size)
+    def _drawn(self, camera: str, size: tuple[int, int], *, shadows: bool = False, samples: int = 0) -> _Renderer:
+        renderer = _renderer(self.model, *size, samples)
         renderer.update(self.model, self.data, camera, shadows)
         return renderer
 
     def rgb(
         self, camera: str = names.EGO_CAMERA, size: tuple[int, int] = (640, 480), *, shadows: bool = True
     ) -> NDArray[np.uint8]:
-        """Colour (height, width, 3), uint8; ``size`` is (width, height) in px."""
-        return self._drawn(camera, size, shadows).read(colour=True)
+        """Colour with smooth edges (height, width, 3), uint8, for people; ``size`` is (width, height) in px."""
+        return self._drawn(camera, size, shadows=shadows, samples=_SMOOTH).read(colour=True)
+
+    def rgbd(
+        self, camera: str = names.EGO_CAMERA, size: tuple[int, int] = (640, 480), *, shadows: bool = False
+    ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+        """Colour (height, width, 3) and depth (height, width) in one pass, edges not smoothed: a tenth of the cost."""
+        return self._drawn(camera, size, shadows=shadows).read_both(self.model)
 
     def depth(self, camera: str = names.EGO_CAMERA, size: tuple[int, int] = (640, 480)) -> NDArray[np.float32]:
         """Depth along the optical axis (height, width), float32, m; 0 = hole."""
-        return self._drawn(camera, size, False).read_depth(self.model)
+        return self._drawn(camera, size).read_depth(self.model)
 
     def segmentation(self, camera: str = names.EGO_CAMERA, size: tuple[int, int] = (640, 480)) -> NDArray[np.int32]:
         """Geom id of each pixel (height, width), int32; -1 where there is none."""
-        renderer = self._drawn(camera, size, False)
+        renderer = self._drawn(camera, size)
         pixels = renderer.read(colour=False).astype(np.int32)
         number = pixels[..., 0] + (pixels[..., 1] << 8) + (pixels[..., 2] << 16)
         geoms = renderer.scene.geoms[: renderer.scene.ngeom]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import threading
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
@@ -26,13 +27,12 @@ class _Compiled:
 
     Attributes:
         model: shared, not to be written to.
-        scratch: an MjData to compute constants in, shared by all models of these sizes: making one costs ten times what
-            ``mj_setConst`` does, which leaves nothing of it in the model.
+        sizes: what decides whether an MjData fits.
         robot: (22,) addresses of the arm's and the hand's joint positions.
     """
 
     model: mujoco.MjModel
-    scratch: mujoco.MjData
+    sizes: tuple[int, ...]
     robot: NDArray[np.intp]
 
 
@@ -44,25 +44,34 @@ class SceneModels:
         self.task, self.options = task, options
         self._compiled = lru_cache(maxsize=kept)(self._compile)
         self._workplace: mujoco.MjSpec | None = None
-        self._scratch: dict[tuple[int, ...], mujoco.MjData] = {}
+        self._lock, self._local = threading.Lock(), threading.local()
         self._kept, self._spare_count = kept, 0
         self._spare: dict[Variant, list[mujoco.MjModel]] = {}
 
     def _compile(self, variant: Variant) -> _Compiled:
-        if self._workplace is None:
-            self._workplace = base_spec(self.options)
-        spec = self._workplace.copy()
-        self.task.build(spec, variant)
-        model = spec.compile()
-        sizes = _sizes(model)
-        if sizes not in self._scratch:
-            self._scratch[sizes] = mujoco.MjData(model)
+        with self._lock:
+            if self._workplace is None:
+                self._workplace = base_spec(self.options)
+            spec = self._workplace.copy()
+            self.task.build(spec, variant)
+            model = spec.compile()
         robot = [int(model.joint(name).qposadr[0]) for name in (*names.ARM_JOINTS, *names.HAND_JOINTS)]
-        return _Compiled(model, self._scratch[sizes], np.array(robot))
+        return _Compiled(model, _sizes(model), np.array(robot))
 
     def base(self, variant: Variant) -> mujoco.MjModel:
         """The compiled model of a variant; shared, not to be written to."""
         return self._compiled(variant).model
+
+    def scratch(self, variant: Variant) -> mujoco.MjData:
+        """An MjData of the variant's sizes, for what is over at once: this thread's next call may write into it.
+
+        Making one costs ten times what ``mj_setConst`` does, which leaves nothing of it in the model.
+        """
+        compiled = self._compiled(variant)
+        made: dict[tuple[int, ...], mujoco.MjData] = self._local.__dict__.setdefault("data", {})
+        if compiled.sizes not in made:
+            made[compiled.sizes] = mujoco.MjData(compiled.model)
+        return made[compiled.sizes]
 
     def model(self, scene: Scene) -> mujoco.MjModel:
         """A model of its own for a scene: masses, friction and the places of fixed bodies as drawn."""
@@ -89,7 +98,7 @@ class SceneModels:
             if not body.jntnum[0]:
                 model.body_pos[body.id], model.body_quat[body.id] = position, quaternion
         # Constants that follow from masses and places, such as the inverse weights that scale contact softness.
-        mujoco.mj_setConst(model, compiled.scratch)
+        mujoco.mj_setConst(model, self.scratch(scene.variant))
         return model
 
     def recycle(self, scene: Scene, model: mujoco.MjModel) -> None:
