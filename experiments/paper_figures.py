@@ -103,7 +103,8 @@ def draw(wanted: Table, found: Sequence[Point], at: Sequence[int]) -> dict[str, 
     for axis in axes:
         for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
             handles.setdefault(label, handle)
-    picture.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4, fontsize=8)
+    ncols = (1, 2, 4)[columns - 1]
+    picture.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=ncols, fontsize=8)
     out = {}
     # Fixed ids and no date: the same points give the same bytes.
     with matplotlib.rc_context({"svg.hashsalt": "deft", "pdf.fonttype": 42}):
@@ -127,8 +128,8 @@ def _panel(axis: Any, wanted: Table, task: str, found: Sequence[Point], at: Sequ
             axis.fill_between(n, [p.low for p in mine], [p.high for p in mine], color=colour, alpha=0.18, linewidth=0)
         said = [(a, y) for a in at if (y := published(wanted.number, task, row.name, a)) is not None]
         if said:
-            x, y = zip(*said, strict=True)
-            axis.plot(x, y, "s--", color=colour, fillstyle="none", linewidth=0.8, label=f"{row.name}, paper (n = 10)")
+            label = f"{row.name}, paper (n = 10)"
+            axis.plot(*zip(*said, strict=True), "s--", color=colour, fillstyle="none", linewidth=0.8, label=label)
     axis.set(title=task, ylim=(-0.03, 1.03), xticks=list(at), xlabel="fine-tuning episodes")
     axis.grid(alpha=0.25)
 
