@@ -46,6 +46,7 @@ class PhysicsOptions:
         integrator: ``"implicitfast"`` (rigid) or ``"discrete"`` (needed by flexible bodies).
         impratio: friction-to-normal impedance; 10 keeps a held cup from creeping.
         iterations: Newton iterations at most.
+        cone: friction cone, ``"elliptic"`` or ``"pyramidal"``.
     """
 
     timestep_s: float = 0.004
@@ -53,6 +54,7 @@ class PhysicsOptions:
     integrator: str = "implicitfast"
     impratio: float = 10.0
     iterations: int = 100
+    cone: str = "elliptic"
 
     def __post_init__(self) -> None:
         ratio = self.control_period_s / self.timestep_s
@@ -63,6 +65,8 @@ class PhysicsOptions:
             )
         if self.integrator not in ("implicitfast", "discrete"):
             raise ValueError(f"integrator: expected 'implicitfast' or 'discrete', got {self.integrator!r}")
+        if self.cone not in ("elliptic", "pyramidal"):
+            raise ValueError(f"cone: expected 'elliptic' or 'pyramidal', got {self.cone!r}")
 
     @property
     def substeps(self) -> int:
@@ -192,7 +196,9 @@ def base_spec(options: PhysicsOptions | None = None) -> mujoco.MjSpec:
         "implicitfast": mujoco.mjtIntegrator.mjINT_IMPLICITFAST,
         "discrete": mujoco.mjtIntegrator.mjINT_DISCRETE,
     }[options.integrator]
-    option.cone, option.solver = mujoco.mjtCone.mjCONE_ELLIPTIC, mujoco.mjtSolver.mjSOL_NEWTON
+    elliptic = options.cone == "elliptic"
+    option.cone = mujoco.mjtCone.mjCONE_ELLIPTIC if elliptic else mujoco.mjtCone.mjCONE_PYRAMIDAL
+    option.solver = mujoco.mjtSolver.mjSOL_NEWTON
     # A fixed size of the scene, so that clipping planes and thus depth do not depend on the objects.
     spec.stat.extent, spec.stat.center = 1.0, [0.4, 0.0, 0.1]
     visual = spec.visual
