@@ -15,6 +15,7 @@ COMMANDS: Final = {
     "bench": ("deft_experiments.commands.bench", "agents x tasks x seeds, in lockstep batches"),
     "table": ("deft_experiments.commands.table", "the paper's tables 2 and 3, ours beside the paper's"),
     "figure": ("deft_experiments.commands.figure", "the paper's figures 6 and 7, the paper's points beside ours"),
+    "compare": ("deft_experiments.commands.compare", "two agents on the same scenes, seed by seed"),
     "gallery": ("deft_experiments.commands.gallery", "pictures of every task"),
     "report": ("deft_experiments.commands.report", "one self-contained HTML page from a folder of runs"),
     "mock-rig": ("deft_experiments.commands.mock_rig", "mocks of the whole rig, for a rehearsal without hardware"),
