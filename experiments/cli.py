@@ -16,9 +16,14 @@ COMMANDS: Final = {
     "table": ("deft_experiments.commands.table", "the paper's tables 2 and 3, ours beside the paper's"),
     "figure": ("deft_experiments.commands.figure", "the paper's figures 6 and 7, the paper's points beside ours"),
     "compare": ("deft_experiments.commands.compare", "two agents on the same scenes, seed by seed"),
+    "leaderboard": ("deft_experiments.commands.leaderboard", "agents of stored sweeps, ranked, with cost and command"),
     "gallery": ("deft_experiments.commands.gallery", "pictures of every task"),
     "report": ("deft_experiments.commands.report", "one self-contained HTML page from a folder of runs"),
     "mock-rig": ("deft_experiments.commands.mock_rig", "mocks of the whole rig, for a rehearsal without hardware"),
+    "console": ("deft_experiments.commands.console", "the operator's web page for a stored run"),
+    "rescore": ("deft_experiments.commands.rescore", "another reward on the kept pictures of a run"),
+    "calibrate": ("deft_experiments.commands.calibrate", "camera or hand of the real rig"),
+    "dry-run": ("deft_experiments.commands.dry_run", "what the real rig would do, checked and drawn; nothing moves"),
 }
 """Sub-command -> module with a dataclass ``Args`` and a function ``run(Args) -> exit code``, and one line of help."""
 

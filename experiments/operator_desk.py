@@ -12,7 +12,7 @@ from deft_experiments.errors import RigError, UsageError
 from deft_experiments.images import FrameKeeper
 from deft_experiments.lockstep import Word, episode_name
 from deft_experiments.parts import Parts
-from deft_experiments.run import Episode, Run
+from deft_experiments.run import Run
 
 
 class Desk:
@@ -59,7 +59,7 @@ class Desk:
                 continue
             if waiting or correcting >= 0:
                 episode = self.run.episodes[correcting] if correcting >= 0 else waiting[0]
-                self._ask(episode, correcting >= 0)
+                self.present(episode.k, correcting=correcting >= 0)
             elif self.run.finished:
                 self.console.show(phase="done", k=-1)
                 return
@@ -109,8 +109,10 @@ class Desk:
             raise
         action.finish()
 
-    def _ask(self, episode: Episode, correcting: bool) -> None:
-        name = episode_name(episode.k)
+    def present(self, k: int, *, correcting: bool) -> None:
+        """Shows episode ``k`` on the page and lets it be scored."""
+        name = episode_name(k)
+        self._progress()
         pictures: list[Frame | None] = []
         for which in ("first", "last"):
             try:
@@ -118,8 +120,8 @@ class Desk:
             except FileNotFoundError:
                 pictures.append(None)
         self.console.show_pictures(*pictures)
-        label = f"episode {episode.k + 1} of {self.run.config.episodes}"
-        self.console.show(phase="score", k=episode.k, label=label, correcting=correcting, note="")
+        label = f"episode {k + 1} of {self.run.config.episodes}"
+        self.console.show(phase="score", k=k, label=label, correcting=correcting, note="")
 
     def _progress(self) -> None:
         rewards = tuple(e.rewards[-1] if e.rewards else None for e in self.run.episodes)

@@ -202,8 +202,9 @@ FAULTS: Final[tuple[RigFault, ...]] = (
     _fault("all packets corrupt", "hand", _at_tick(lambda m, _, __: _bus(m, corrupt_rate=1.0)), FAULTED),
     _fault("all packets lost", "hand", _at_tick(lambda m, _, __: _bus(m, drop_rate=1.0)), FAULTED),
     _fault("depth holes", "camera", _camera(holes=0.95), FAULTED),
-    _fault("frozen frames", "camera", _camera(frozen=True), FAULTED),
-    _fault("pixels stand still", "camera", _camera(stuck_pixels=True), FAULTED),
+    # Restarting the camera, which the rig tries once, mends these two here.
+    _fault("frozen frames", "camera", _camera(frozen=True), FAULTED, COMPLETED),
+    _fault("pixels stand still", "camera", _camera(stuck_pixels=True), FAULTED, COMPLETED),
     _fault("no depth", "camera", _camera(no_depth=True), FAULTED),
     _fault("depth and colour apart", "camera", _camera(skew_ms=100.0), FAULTED),
     _fault("camera unplugged", "camera", _camera(unplugged=True), FAULTED),

@@ -21,7 +21,7 @@ from deft_env import registries
 from deft_env.episode import FRAME_SHAPE, Frame, Outcome
 from deft_env.rigs.operator import Operator, OperatorGoneError, Preparation, SceneRequest, Verdict
 from deft_env.rigs.real.camera_source import CameraTimeout, Stream, SyncerSource
-from deft_env.sim import controls, world
+from deft_env.sim import world
 from deft_mocks.realsense import CameraFaults, MockRealSense
 
 Answer = Callable[[dict[str, Any]], tuple[dict[str, Any], bytes]]
@@ -197,12 +197,7 @@ class MockRigOperator(Operator):
 
     def _judge(self, before: Frame | None, outcome: Outcome) -> Verdict:
         phase = outcome.signals.get("phase")
-        if phase is None:  # a resumed episode: its stream is not stored, and was played at the plan's own speed
-            timing = controls.ControlOptions()
-            phase = np.zeros((timing.ticks, 1))
-            for name, (start, end) in timing.phases.items():
-                phase[start:end] = controls.PHASES.index(name)
-        said = self._call("judge", phase=np.asarray(phase).ravel().tolist())
+        said = self._call("judge", phase=None if phase is None else np.asarray(phase).ravel().tolist())
         return Verdict(float(said["score"]), bool(said["success"]))
 
     def close(self) -> None:

@@ -23,7 +23,7 @@ from deft_env import grasp
 from deft_env.episode import EpisodeKey
 from deft_env.registries import tasks
 from deft_env.sim import names, world
-from deft_env.sim.controls import parked
+from deft_env.sim.controls import ControlOptions, parked
 from deft_env.sim.execute import robot_qpos, sensor_slices
 from deft_env.sim.hand_calibration import TENDON_DIP, TENDON_PIP, motor_targets
 from deft_env.sim.robot import MOTOR_LIMIT_NM
@@ -152,8 +152,18 @@ class RigWorld:
             series = np.stack(self.record[: len(phase)])
             return {name: series[:, s].copy() for name, s in self._slices.items()} | {PHASE_SIGNAL: phase}
 
-    def verdict(self, phase: ArrayLike) -> dict[str, Any]:
-        """What the task's judge says of the recorded sensors: success, score, sub-goals."""
+    def verdict(self, phase: ArrayLike | None) -> dict[str, Any]:
+        """What the task's judge says of the recorded sensors: success, score, sub-goals.
+
+        Args:
+            phase: (T, 1) of the ticks that were streamed; None (it is not stored with an episode, so nobody knows after
+                an interruption) takes the plan's own shares of all that was recorded.
+        """
+        if phase is None:
+            phase = np.zeros(len(self.record))
+            for i, (start, end) in enumerate(ControlOptions().phases.values()):
+                a, b = (round(t * len(phase) / ControlOptions().ticks) for t in (start, end))
+                phase[a:b] = i
         signals = self.signals(phase)
         return {
             "success": bool(self.task.success(signals)),

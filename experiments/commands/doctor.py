@@ -42,11 +42,13 @@ class Args:
         json: print JSON.
         weights: NAME=PATH of weights to look at; the others are listed with what reads them.
         gl: check rendering alone, one line, exit code 1 if it does not work.
+        rig_config: check the devices of this rig alone (its YAML, TOML or JSON file); nothing moves.
     """
 
     json: bool = False
     weights: tuple[str, ...] = ()
     gl: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    rig_config: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +209,12 @@ def checks() -> list[Callable[[], Finding]]:
 
 def run(args: Args) -> int:
     """Prints the findings; exit code 1 if something that is needed is broken."""
-    findings = [gl()] if args.gl else [check() for check in checks()] + weights(parse_weights(args.weights))
+    if args.rig_config is not None:
+        from deft_experiments.rig_doctor import check_rig
+
+        findings = check_rig(args.rig_config)
+    else:
+        findings = [gl()] if args.gl else [check() for check in checks()] + weights(parse_weights(args.weights))
     broken = any(f.verdict == "broken" for f in findings)
     if args.json:
         print(json.dumps([asdict(f) for f in findings], indent=1))

@@ -105,8 +105,8 @@ def prepare(
         *safety.check_joints(arm, limits, timing.period_s),
         *(_above_table(poses(arm[:closing]), limits)),
         *safety.check_path(T[closing:], timing.period_s, limits, after_grasp=True),
-        *_way_there(np.array(motion.parked_rad), above, limits),
-        *_way_there(above, arm[0], limits),
+        *way_there(np.array(motion.parked_rad), above, limits),
+        *way_there(above, arm[0], limits),
     ]
     return stream, found
 
@@ -116,7 +116,7 @@ def _above_table(T: Array, limits: SafetyLimits, slack_m: float = 0.15) -> list[
     return [v for i, pose in enumerate(T) for v in safety.check_pose(pose, limits, i, slack_m)]
 
 
-def _way_there(start: Array, goal: Array, limits: SafetyLimits) -> list[Violation]:
+def way_there(start: Array, goal: Array, limits: SafetyLimits) -> list[Violation]:
     """A joint motion in free air: joint limits, and the hand above the table all along."""
     q = start + np.linspace(0.0, 1.0, _SWEEP)[:, None] * (goal - start)
     found = safety.check_joints(q, limits)

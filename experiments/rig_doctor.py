@@ -1,0 +1,77 @@
+"""Looks at each device of a real rig and says in words what is wrong; nothing moves, no motor is switched on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from deft_experiments.commands.doctor import Finding
+
+if TYPE_CHECKING:
+    from deft_env.rigs.real.rig_devices import Devices
+
+
+def check_rig(path: Path) -> list[Finding]:
+    """Configuration, arm, hand and camera, each by itself: a broken one does not hide the others."""
+    from deft_env.rigs.real.rig_config import RealRigConfig, settings
+    from deft_env.rigs.real.rig_devices import Devices
+
+    name = "rig configuration"
+    try:
+        s = settings(RealRigConfig(file=str(path)))
+        made = Devices(s)
+    except (ValueError, KeyError, ImportError) as error:
+        return [Finding(name, "broken", str(error), f"edit {path}")]
+    assumed = s.motor_map.source == "nominal"
+    found = [Finding(name, "ok", f"{path}" + (", all devices are stand-ins" if s.stand_in else ""))]
+    if assumed:
+        found.append(
+            Finding("motor map", "missing", "the assumed hand's; fingers go roughly where they should",
+                    f"deft calibrate hand --rig-config {path}")
+        )  # fmt: skip
+    try:
+        found += [
+            _look("arm", lambda: _arm(made), "power, network cable, arm.ip; ping the control box"),
+            _look("hand", lambda: _hand(made), "power, USB cable, hand.port, hand.baud, ids"),
+            _look("camera", lambda: _camera(made), "USB 3 cable, udev rules, camera.serial"),
+        ]
+    finally:
+        made.close()
+    return found
+
+
+def _look(name: str, look: Callable[[], str], fix: str) -> Finding:
+    from deft_env.rigs.real.rig_devices import DEVICE_ERRORS
+
+    try:
+        return Finding(name, "ok", look())
+    except ImportError as error:
+        return Finding(name, "missing", str(error), "pip install -c constraints.txt -e '.[hardware]'")
+    except DEVICE_ERRORS as error:
+        return Finding(name, "broken", str(error), fix)
+
+
+def _arm(made: Devices) -> str:
+    arm = made.arm.connect()
+    status, joints = arm.status(), arm.joints()
+    words = f"{made.settings.arm.ip}, firmware {arm.sdk.version}, joints {np.round(joints, 2).tolist()} rad"
+    if status.error:
+        from deft_env.rigs.real.arm_errors import controller_error
+
+        raise controller_error("arm", status.error)
+    return words
+
+
+def _hand(made: Devices) -> str:
+    hand = made.hand.open()
+    warm = hand.temperatures()
+    return f"{len(warm)} motors on {made.settings.hand.port}, at most {max(warm.values())} C"
+
+
+def _camera(made: Devices) -> str:
+    camera = made.camera.start()
+    frame = camera.capture()
+    return f"{camera.stream.name}, serial {camera.stream.serial}, {np.mean(frame.depth_m > 0):.0%} of pixels have depth"
