@@ -1,0 +1,96 @@
+"""``deft leaderboard``: a page that ranks the agents of stored sweeps."""
+
+from __future__ import annotations
+
+import html
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from deft_env import paper
+from deft_experiments import images, leaderboard, parts, report_page, sweep
+from deft_experiments.commands import sweeping
+from deft_experiments.errors import UsageError
+from deft_experiments.store import Store
+
+NOTE = (
+    "Success after {after} episodes, mean over {tasks} and over training and test objects; 95 % interval over seeds. "
+    "− DEFT: paired difference on the same scenes; p after Holm's correction over the page. Times of simulated runs "
+    "are modelled with two minutes of a person a trial."
+)
+
+
+@dataclass(frozen=True)
+class Args:
+    """Ranks agents by pooled success after all episodes, with cost and the command that makes each row again.
+
+    Attributes:
+        folders: folders with stores, at any depth; default: runs.
+        tasks: what counts; default: every task that any agent ran.
+        episodes: fine-tuning episodes.
+        out: page to write; a Markdown table is written beside it.
+        json: print the result as JSON.
+    """
+
+    folders: Annotated[tuple[Path, ...], tyro.conf.Positional] = (sweep.RUNS,)
+    tasks: tuple[str, ...] = ()
+    episodes: int = paper.EPISODES
+    out: Path = Path("leaderboard.html")
+    json: sweeping.Flag = False
+
+
+def run(args: Args) -> int:
+    """Builds the page and says where it is."""
+    for folder in args.folders:
+        if not folder.is_dir():
+            raise UsageError(f"{folder}: there is no such folder")
+    tasks = sweeping.words(args.tasks)
+    for task in tasks:
+        parts.check_task(task)
+    paths = leaderboard.stores(args.folders)
+    entries = leaderboard.build(paths, tasks=tasks, after=args.episodes)
+    if not entries:
+        where = ", ".join(map(str, args.folders))
+        raise UsageError(f"{where}: no evaluated runs in any store; `deft bench` and `deft table` make some")
+    if args.json:
+        print(json.dumps(leaderboard.as_dicts(entries), indent=1, sort_keys=True))
+        return 0
+    stand_ins: set[str] = set()
+    for path in paths:
+        with Store(path, "r") as store:
+            stand_ins |= {s for run in store.runs() for s in store.run(run)[1].get("stand_ins", [])}
+    names = tasks or sorted({t for e in entries for t in e.tasks})
+    note = NOTE.format(after=args.episodes, tasks=", ".join(names))
+    images.write_text(args.out, page(entries, note, sorted(stand_ins)))
+    images.write_text(args.out.with_suffix(".md"), markdown(entries, note, sorted(stand_ins)))
+    print(args.out)
+    return 0
+
+
+def markdown(entries: list[leaderboard.Entry], note: str, stand_ins: list[str]) -> str:
+    """The ranking, then the commands."""
+    rows = ["| " + " | ".join(line) + " |" for line in leaderboard.lines(entries)]
+    head = "| " + " | ".join(leaderboard.HEAD) + " |"
+    named = [f"Stand-ins, not the real thing: {', '.join(stand_ins)}.", ""] if stand_ins else []
+    text = [*named, head, "|---" * len(leaderboard.HEAD) + "|", *rows, "", note, ""]
+    commands: dict[str, list[str]] = {}
+    for e in entries:
+        for command in e.commands:
+            commands.setdefault(command, []).append(e.name)
+    for command, names in commands.items():
+        text += [f"{', '.join(dict.fromkeys(names))}:", "", f"    {command}", ""]
+    return "\n".join(text)
+
+
+def page(entries: list[leaderboard.Entry], note: str, stand_ins: list[str]) -> str:
+    """The same as one self-contained HTML page."""
+    table = report_page.table(leaderboard.HEAD, leaderboard.lines(entries), note)
+    commands = "".join(
+        f"<p>{html.escape(e.name)} ({html.escape(e.prior)}, {html.escape(e.reward or 'nothing told')})</p>"
+        f"<pre>{html.escape(chr(10).join(e.commands))}</pre>"
+        for e in entries
+    )
+    return report_page.page("DEFT: leaderboard", [("Agents", table), ("Commands", commands)], stand_ins)

@@ -1,0 +1,168 @@
+"""The leaderboard: agents of stored sweeps by pooled success, with intervals, cost and the command of each."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from deft_env import paper
+from deft_env.episode import SPLITS
+from deft_experiments import comparing, cost, rates, statistics
+from deft_experiments.evaluate import PRIOR_ALONE
+from deft_experiments.store import FILE_NAME, Store
+
+REFERENCE: Final = ("cem", "cvae")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One agent.
+
+    Attributes:
+        name: ``search+policy``, or ``prior alone``.
+        prior, reward: of its runs; reward empty for the prior alone.
+        rig: ``setting`` of its runs.
+        tasks: the tasks that it ran.
+        seeds, trials: behind the figure.
+        success: pooled success with its interval over seeds (mean over tasks and splits); None if a task is missing.
+        over_deft: paired difference to DEFT on the same scenes, where DEFT ran on them; None else.
+        p: of that difference, Holm-corrected over the leaderboard; None as above.
+        cost: mean cost of fine-tuning; None for the prior alone.
+        commands: what made its runs.
+    """
+
+    name: str
+    prior: str
+    reward: str
+    rig: str
+    tasks: tuple[str, ...]
+    seeds: int
+    trials: int
+    success: statistics.Interval | None
+    over_deft: statistics.Interval | None
+    p: float | None
+    cost: cost.Cost | None
+    commands: tuple[str, ...]
+
+
+def stores(folders: Sequence[Path]) -> list[Path]:
+    """Every store in the folders, at any depth."""
+    return sorted({path for folder in folders for path in folder.rglob(FILE_NAME)})
+
+
+def setting(config: Mapping[str, Any], after: int = paper.EPISODES) -> str:
+    """The rig of a run and whatever else is not as usual; only runs of one setting are ranked against each other."""
+    said = {k: config[k] for k in ("rig_options", "prior_options", "reward_options", "agent_options") if config.get(k)}
+    if config["encoder"] != "none":
+        said["encoder"] = config["encoder"]
+    if config["episodes"] != after:
+        said["episodes"] = config["episodes"]
+    return str(config["rig"]) + "".join(f", {k}={json.dumps(v, sort_keys=True)}" for k, v in said.items())
+
+
+def build(paths: Sequence[Path], *, tasks: Collection[str] = (), after: int = paper.EPISODES) -> list[Entry]:
+    """The entries of all stores, best first; agents that lack a task come last, unranked.
+
+    Args:
+        paths: stores.
+        tasks: what counts; by default every task that any agent ran.
+        after: fine-tuning episodes.
+    """
+    found: dict[str, rates.Rates] = {}
+    origin: dict[tuple[str, rates.Method], dict[Path, set[str]]] = {}
+    for path in paths:
+        with Store(path, "r") as store:
+            rigs = {run: setting(store.run(run)[0], after) for run in store.runs()}
+            for place, records in rates.read(store).items():
+                if place[0].after not in (0, after):
+                    continue
+                for seed, record in records.items():
+                    rig = rigs[record.run]
+                    kept = found.setdefault(rig, {}).setdefault(place, {})
+                    if seed not in kept or record.trials > kept[seed].trials:
+                        kept[seed] = record
+                    origin.setdefault((rig, place[0]), {}).setdefault(path, set()).add(record.run)
+    wanted = sorted(tasks) or sorted({place[1] for of in found.values() for place in of})
+    entries = [
+        _entry(method, rig, of, wanted, origin[rig, method])
+        for rig, of in sorted(found.items())
+        for method in sorted({place[0] for place in of}, key=str)
+    ]
+    return _ranked(entries, found, wanted)
+
+
+def _entry(
+    method: rates.Method, rig: str, of: rates.Rates, wanted: Sequence[str], origin: dict[Path, set[str]]
+) -> tuple[rates.Method, Entry]:
+    mine = {place: records for place, records in of.items() if place[0] == method}
+    tasks = tuple(sorted({task for _, task, _ in mine}))
+    scores, seeds = comparing.scores(of, {"": method}, wanted, SPLITS) if set(wanted) <= set(tasks) else ([], [])
+    success = statistics.over_seeds(scores[0].pooled) if seeds else None
+    alone = method.policy == PRIOR_ALONE
+    commands, spent = [], None
+    for path, runs in origin.items():
+        with Store(path, "r") as store:
+            commands += [store.run(run)[1].get("command", "") for run in sorted(runs)]
+            if not alone and spent is None:
+                spent = cost.cost(store, runs)
+    trials = min((r.trials for records in mine.values() for r in records.values()), default=0)
+    name = "prior alone" if alone else f"{method.search}+{method.policy}"
+    return method, Entry(
+        *(name, method.prior, method.reward, rig, tasks, len(seeds), trials, success, None, None, spent),
+        commands=tuple(dict.fromkeys(c for c in commands if c)),
+    )
+
+
+def _ranked(
+    entries: Sequence[tuple[rates.Method, Entry]], found: dict[str, rates.Rates], wanted: Sequence[str]
+) -> list[Entry]:
+    compared: list[tuple[int, statistics.Paired]] = []
+    for i, (method, entry) in enumerate(entries):
+        deft = rates.Method(*REFERENCE, "simulated", "oracle", method.after or paper.EPISODES)
+        if entry.success is None or method == deft:
+            continue
+        try:
+            (a, b), seeds = comparing.scores(found[entry.rig], {"a": method, "b": deft}, wanted, SPLITS)
+        except KeyError:
+            continue
+        if len(seeds) > 1:
+            compared.append((i, statistics.paired(a.pooled, b.pooled)))
+    out = [entry for _, entry in entries]
+    adjusted = statistics.holm([pair.p for _, pair in compared]) if compared else np.array([])
+    for (i, pair), p in zip(compared, adjusted, strict=True):
+        out[i] = dataclasses.replace(out[i], over_deft=pair.difference, p=float(p))
+    return sorted(out, key=lambda e: (e.rig, e.success is None, -(e.success.estimate if e.success else 0.0), e.name))
+
+
+HEAD: Final = ("rank", "agent", "prior", "told", "rig", "success [95 %]", "− DEFT", "seeds × trials", "cost of a run")
+
+
+def lines(entries: Sequence[Entry]) -> list[list[str]]:
+    """One line an entry, the columns of ``HEAD``."""
+    out, rank, rig = [], 0, ""
+    for e in entries:
+        rank = rank + 1 if e.rig == rig else 1
+        rig = e.rig
+        if e.success is None:
+            place, success = "–", f"only {', '.join(e.tasks)}"
+        else:
+            place, success = str(rank), f"{e.success.estimate:.3f} [{e.success.low:.3f}, {e.success.high:.3f}]"
+        over = ""
+        if e.over_deft is not None:
+            d = e.over_deft
+            over = f"{d.estimate:+.3f} [{d.low:+.3f}, {d.high:+.3f}], p = {e.p:.2g}"
+        spent = "none" if e.cost is None else cost.in_words(e.cost)
+        out.append([place, e.name, e.prior, e.reward or "–", e.rig, success, over, f"{e.seeds} × {e.trials}", spent])
+    return out
+
+
+def as_dicts(entries: Sequence[Entry]) -> list[dict[str, Any]]:
+    """Plain JSON values."""
+    loaded: list[dict[str, Any]] = json.loads(json.dumps([dataclasses.asdict(e) for e in entries]))
+    return loaded
