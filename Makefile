@@ -51,4 +51,6 @@ lint: install
 	$(BIN)/mypy
 
 bench: install
-	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+	for script in benchmarks/*.py; do \
+	  case $$script in */physics_study.py|*/env_throughput.py|*/gpu_throughput.py) flags=--quick;; *) flags=;; esac; \
+	  $(BIN)/python $$script $$flags || exit 1; done
