@@ -7,6 +7,7 @@ rows are those of one process.
 
 from __future__ import annotations
 
+import socket
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -21,6 +22,7 @@ SHARD_RUNS: Final = 4
 """Runs of one shard that advance together: more would make batches larger, and a lost node dearer (our choice)."""
 RETRIES: Final = 20
 """Times that a shard is started again on another node (our choice)."""
+CONNECT_TIMEOUT_S: Final = 5.0
 
 
 def shards(plan: sweep.Plan) -> list[sweep.Plan]:
@@ -80,14 +82,25 @@ def connect(address: str) -> tuple[Any, bool]:
     ray = _import_ray()
     if ray.is_initialized():
         return ray, False
+    host, _, port = address.rpartition(":")
+    if host and "/" not in host and port.isdigit():
+        # Ray itself would wait for minutes.
+        try:
+            socket.create_connection((host, int(port)), timeout=CONNECT_TIMEOUT_S).close()
+        except OSError as error:
+            raise _no_cluster(address, error) from error
     try:
         ray.init(None if address == "local" else address, log_to_driver=False, logging_level="error")
     except (ConnectionError, ValueError, RuntimeError) as error:
-        raise UsageError(
-            f"--ray {address}: expected the address of a running Ray cluster, 'auto' or 'local' ({error}); "
-            "`ray start --head` starts one"
-        ) from error
+        raise _no_cluster(address, error) from error
     return ray, True
+
+
+def _no_cluster(address: str, error: Exception) -> UsageError:
+    return UsageError(
+        f"--ray {address}: expected the address of a running Ray cluster, 'auto' or 'local' ({error}); "
+        "`ray start --head` starts one"
+    )
 
 
 def run_sweep(plan: sweep.Plan, folder: Path, address: str, progress: Callable[[int], None]) -> None:
