@@ -230,7 +230,7 @@ class RealRig(Rig):
     def _play(self, key: EpisodeKey, task: Any, stream: Stream, first: Frame) -> Outcome:
         executed = stream.executed.copy()
         try:
-            self._go_and_play(stream, np.asarray(task.nominal_rotation), executed)
+            motors = self._go_and_play(stream, np.asarray(task.nominal_rotation), executed)
             last = self._devices.capture()
         except ArmError as error:
             self._in_trouble(word(error))
@@ -255,24 +255,33 @@ class RealRig(Rig):
             PHASE_SIGNAL: stream.phase_series,
             "arm/commanded": stream.arm_rad,
             "hand/commanded": stream.fingers_rad,
+            "hand/motors": motors,
         }
         return Outcome(key, executed, Status.COMPLETED, signals=signals, last_frame=lambda: last)
 
-    def _go_and_play(self, stream: Stream, nominal: Array, executed: Array) -> None:
-        """Moves; ``executed`` (22,) is overwritten by what was measured when the hand had closed."""
+    def _go_and_play(self, stream: Stream, nominal: Array, executed: Array) -> Array:
+        """Moves; ``executed`` (22,) is overwritten by what was measured when the hand had closed.
+
+        Returns:
+            (n, 13) tick and measured motor angles, rad, in the hand's order.
+        """
         d, motion = self._devices, self.settings.motion
         if self.operator.stopped:
             raise ArmStopped("execute", self.operator.stop_reason or "stopped by the operator")
         goals = d.motors(stream.fingers_rad)
         measure = stream.phases["hold"][1] - 1
+        measured: list[Array] = []
         d.hand.move(goals[0])
         d.go(stream.above_rad)
         d.go(stream.arm_rad[0])
 
         def on_step(i: int) -> None:
             self._tick(dog)
-            if i % motion.resend_ticks == 0 or not np.array_equal(goals[i], goals[i - 1]):
-                d.hand.command(goals[i])
+            goal, before = goals[min(i + 1, len(goals) - 1)], goals[i]  # with the arm's next set point
+            if i % motion.resend_ticks == 0 or not np.array_equal(goal, before):
+                d.hand.command(goal)
+                # Goals are not acknowledged; an answer to what was asked after them says that they arrived.
+                measured.append(np.concatenate([[i], d.hand.state().position_rad]))
             if i == measure:
                 with contextlib.suppress(ValueError):
                     executed[:] = rig_motion.measured_grasp(d.arm.joints(), d.fingers(goals[i]), nominal)
@@ -280,6 +289,7 @@ class RealRig(Rig):
         with Watchdog(motion.watchdog_s, d.halt) as dog:
             d.servo(stream.arm_rad, stream.period_s, on_step)
         d.hand.check()
+        return np.array(measured)
 
     def _judged(self, first: Frame, outcome: Outcome) -> Outcome:
         """The outcome with the operator's word on it."""
