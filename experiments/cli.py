@@ -17,6 +17,7 @@ COMMANDS: Final = {
     "figure": ("deft_experiments.commands.figure", "the paper's figures 6 and 7, the paper's points beside ours"),
     "compare": ("deft_experiments.commands.compare", "two agents on the same scenes, seed by seed"),
     "leaderboard": ("deft_experiments.commands.leaderboard", "agents of stored sweeps, ranked, with cost and command"),
+    "export": ("deft_experiments.commands.export", "rows as CSV, Parquet or a LeRobot dataset; scalars for loggers"),
     "gallery": ("deft_experiments.commands.gallery", "pictures of every task"),
     "report": ("deft_experiments.commands.report", "one self-contained HTML page from a folder of runs"),
     "mock-rig": ("deft_experiments.commands.mock_rig", "mocks of the whole rig, for a rehearsal without hardware"),

@@ -104,9 +104,18 @@ class FrameKeeper:
         Raises:
             FileNotFoundError: if it was not kept.
         """
-        with np.load(self.path(run, name, which), allow_pickle=False) as data:
-            depth = data["depth_mm"].astype(np.float32) / np.float32(1000.0)
-            return Frame(data["rgb"], depth, data["K"], data["T_base_cam"])
+        return read_frame(self.path(run, name, which))
+
+
+def read_frame(path: Path) -> Frame:
+    """Reads a picture that a ``FrameKeeper`` wrote.
+
+    Raises:
+        FileNotFoundError: if there is none.
+    """
+    with np.load(path, allow_pickle=False) as data:
+        depth = data["depth_mm"].astype(np.float32) / np.float32(1000.0)
+        return Frame(data["rgb"], depth, data["K"], data["T_base_cam"])
 
 
 def film(run: Run, k: int, parts: Parts) -> list[NDArray[np.uint8]]:
