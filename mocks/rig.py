@@ -143,8 +143,8 @@ class MockRig:
         def paint() -> tuple[np.ndarray, np.ndarray]:
             from deft_env.sim import render
 
-            scene = render.Scene(model, qpos)
-            return scene.rgb(), scene.depth()
+            # As the simulated rig draws its frames.
+            return render.Scene(model, qpos).rgbd(shadows=False)
 
         # One thread draws: an OpenGL context belongs to the thread that made it.
         return self._painter.submit(paint).result()

@@ -14,7 +14,7 @@ from typing import Final
 
 import numpy as np
 
-from deft_env.episode import Frame, Outcome, Status
+from deft_env.episode import EpisodeKey, Frame, Outcome, Status
 from deft_env.rigs.operator import OperatorGoneError, Preparation, RunAborted, SceneRequest, Verdict
 from deft_env.rigs.real.arm_errors import CONTROLLER_ERRORS
 from deft_mocks.operators import ABORT, SILENCE, Abort, Answer, Late, Silence
@@ -35,7 +35,7 @@ class Person(MockRigOperator):
 
     Attributes:
         on_scene: called when a scene is ready.
-        said: the verdicts that were given.
+        said: the verdicts that were given, each with its episode.
     """
 
     def __init__(self, address: str, *, timeout_s: float = 60.0) -> None:
@@ -45,7 +45,7 @@ class Person(MockRigOperator):
         self.preparations: list[Answer] = []
         self.verdicts: list[Answer] = []
         self.on_scene: Callable[[], None] = lambda: None
-        self.said: list[Verdict] = []
+        self.said: list[tuple[EpisodeKey, Verdict]] = []
         self.troubles: list[str] = []
 
     def _scripted(self, script: list[Answer]) -> Preparation | Verdict | None:
@@ -72,7 +72,7 @@ class Person(MockRigOperator):
     def _judge(self, before: Frame | None, outcome: Outcome) -> Verdict:
         scripted = self._scripted(self.verdicts)
         verdict = scripted if isinstance(scripted, Verdict) else super()._judge(before, outcome)
-        self.said.append(verdict)
+        self.said.append((outcome.key, verdict))
         return verdict
 
 

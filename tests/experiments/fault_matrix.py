@@ -201,7 +201,8 @@ class Rehearsal:
             wrong.append(f"{len(scored)} scores")
             return
         reward, status = scored[0].payload["reward"], counted[-1].payload["status"]
-        true = 0.0 if status == Status.FAILED else float(self.person.said[-1].score or 0.0)
+        said = [verdict for key, verdict in self.person.said if key.k == k]
+        true = 0.0 if status == Status.FAILED else float(said[-1].score or 0.0)
         if reward != true:
             wrong.append(f"reward {reward}, but the person said {true}")
 
