@@ -125,7 +125,7 @@ class MockRig:
                 "reply_timeout_s": 5.0,
             },
             # The SDK waits 34 ms for an answer, which a busy machine's thread may miss.
-            "hand": {"port": str(self.folder / "hand"), "baud": BAUD, "retries": 6, "max_speed_rad_s": 8.0},
+            "hand": {"port": str(self.folder / "hand"), "baud": BAUD, "retries": 20, "max_speed_rad_s": 8.0},
             "camera": {
                 "T_base_cam": world.ego_pose().tolist(),
                 "warmup": 1,

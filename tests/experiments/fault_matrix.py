@@ -110,6 +110,7 @@ class Rehearsal:
         file["arm"]["reply_timeout_s"] = 0.5
         file["arm"]["joint_speed_rad_s"] = 3.0
         file["hand"]["settle_timeout_s"] = 0.5
+        file["hand"]["retries"] = 8
         self.mock.config_path.write_text(json.dumps({**file, **QUICK}))
         self.rig = RealRig(RealRigConfig(file=str(self.mock.config_path)), operator=self.person)
         self.store = Store(folder, "w")

@@ -21,6 +21,7 @@ from deft_env.rigs.real.rig import RealRig
 from deft_env.rigs.real.rig_config import RealRigConfig
 from deft_env.rigs.rig import Frames, SceneLostError
 from deft_env.rigs.simulated import SimulatedRig
+from deft_env.testing import check_rig
 from deft_mocks.fixtures import mock_rig, real_rig  # noqa: F401 - fixtures
 from deft_mocks.operators import SILENCE
 from deft_mocks.rig import MockRig
@@ -139,6 +140,11 @@ def test_leaving_leaves_everything_safe() -> None:
             bug(RealRig(RealRigConfig(file=str(mock.config_path)), operator=person), mock)
         assert mock.box.controller.run == "stopped"
         assert mock.at_rest()
+
+
+def test_the_contract_of_rigs() -> None:
+    with MockRig("PickCup") as mock:
+        check_rig(lambda: RealRig(RealRigConfig(file=str(mock.config_path))))
 
 
 def test_the_fixtures_give_a_rig_for_batches_of_one(real_rig: RealRig, mock_rig: MockRig) -> None:  # noqa: F811

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -84,3 +86,34 @@ def test_a_bad_file_says_what_is_wrong(tmp_path: Path) -> None:
         load_file(tmp_path / "none.yaml")
     with pytest.raises(ValueError, match="nothing else may be given, got stand_in"):
         settings(dataclasses.replace(RealRigConfig(file="x.yaml"), stand_in=True))
+
+
+def test_without_the_sdks_the_error_names_the_extra(tmp_path: Path) -> None:
+    """In a process of its own: the rig is made, listed and refused with words, and nothing else is in the way."""
+    script = """
+import sys
+import numpy as np
+for name in ("xarm", "dynamixel_sdk", "pyrealsense2", "yaml", "fastapi", "uvicorn"):
+    sys.modules[name] = None
+from deft_env import registries
+from deft_env.rigs.real.rig_config import RealRigConfig, settings
+rig = registries.make_rig("real", {"arm": {"ip": "10.0.0.1"}, "camera": {"T_base_cam": np.eye(4).tolist()}})
+for call in (rig.open, lambda: settings(RealRigConfig(file="rig.yaml"))):
+    try:
+        call()
+    except ImportError as error:
+        assert "deft[hardware]" in str(error), error
+    else:
+        raise SystemExit("no ImportError")
+from deft_experiments.console import ConsoleOperator
+try:
+    ConsoleOperator(port=0)
+except ImportError as error:
+    assert "deft[console]" in str(error), error
+else:
+    raise SystemExit("no ImportError")
+rig.close()
+"""
+    (tmp_path / "rig.yaml").write_text("arm: {}")
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
