@@ -1,4 +1,4 @@
-"""Figures as PNG bytes: the learning curve of a run, residuals by group, curves of sweeps."""
+"""Figures of a run as PNG bytes: its learning curve, its residuals by group."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import numpy as np
 from deft_env import grasp, paper
 
 
-def _figure(width: float, height: float, columns: int = 1) -> tuple[Any, Any]:
+def new_figure(width: float, height: float, columns: int = 1) -> tuple[Any, Any]:
+    """A figure of so many inches that needs no display, and its axes, side by side."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -20,7 +21,8 @@ def _figure(width: float, height: float, columns: int = 1) -> tuple[Any, Any]:
     return figure, figure.subplots(1, columns, squeeze=False)[0]
 
 
-def _png(figure: Any) -> bytes:
+def png(figure: Any) -> bytes:
+    """The figure as PNG, without a date: the same figure gives the same bytes."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", metadata={"Software": None})
     return buffer.getvalue()
@@ -28,7 +30,7 @@ def _png(figure: Any) -> bytes:
 
 def learning_curve(training: Mapping[str, Any], title: str) -> bytes:
     """Reward and success of each fine-tuning episode, with the running mean of ten, as a PNG."""
-    figure, (axis,) = _figure(7.2, 3.4)
+    figure, (axis,) = new_figure(7.2, 3.4)
     rewards = np.array([np.nan if r is None else r for r in training["rewards"]], dtype=np.float64)
     k = np.arange(1, len(rewards) + 1)
     hit = np.array([bool(s) for s in training["successes"]], dtype=bool)
@@ -42,12 +44,12 @@ def learning_curve(training: Mapping[str, Any], title: str) -> bytes:
     axis.set(xlabel="episode", ylabel="reward", title=title, xlim=(0.5, len(k) + 0.5))
     axis.xaxis.get_major_locator().set_params(integer=True)
     figure.legend(fontsize=8, loc="outside lower center", ncols=4)
-    return _png(figure)
+    return png(figure)
 
 
 def residual_groups(residuals: Sequence[Sequence[float]]) -> bytes:
     """Norm of the residual of each episode in each group, in units of sigma, as a PNG."""
-    figure, axes = _figure(9.0, 2.8, len(grasp.GROUPS))
+    figure, axes = new_figure(9.0, 2.8, len(grasp.GROUPS))
     z = np.array(residuals, dtype=np.float64).reshape(-1, grasp.DIM) / grasp.SIGMA
     k = np.arange(1, len(z) + 1)
     w = paper.WARMUP_EPISODES
@@ -60,16 +62,4 @@ def residual_groups(residuals: Sequence[Sequence[float]]) -> bytes:
         axis.set(title=name, xlabel="episode", ylim=(-4.2, 4.2))
         axis.axhline(0.0, color="0.7", linewidth=0.8)
     axes[0].set_ylabel("residual / sigma")
-    return _png(figure)
-
-
-def sweep_curves(curves: Mapping[str, Sequence[tuple[int, float, float, float]]], title: str) -> bytes:
-    """Success against fine-tuning episodes, one line with a band per name: (episodes, estimate, low, high)."""
-    figure, (axis,) = _figure(6.4, 3.6)
-    for name, points in curves.items():
-        n, y, low, high = (np.array(column) for column in zip(*sorted(points), strict=True))
-        (line,) = axis.plot(n, y, marker="o", label=name)
-        axis.fill_between(n, low, high, color=line.get_color(), alpha=0.15)
-    axis.set(xlabel="fine-tuning episodes", ylabel="success", title=title, ylim=(-0.02, 1.02))
-    axis.legend(fontsize=8)
-    return _png(figure)
+    return png(figure)

@@ -6,11 +6,10 @@ import base64
 import html
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Final
 
 from deft_experiments import figures, terminal
-from deft_experiments.summary import Cell
 
 _STYLE: Final = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #1a1a1a; }
@@ -148,50 +147,3 @@ def of_run(result: Mapping[str, Any], curve_png: bytes, strips: Sequence[Strip],
         ("Configuration", f"<pre>{_e(json.dumps(result['config'], indent=1, sort_keys=True))}</pre>"),
     ]
     return page(f"DEFT: {terminal.title(result)}", sections, result["stand_ins"])
-
-
-def of_sweep(
-    cells: Sequence[Cell], rows: Sequence[Mapping[str, Any]], stand_ins: Sequence[str], provenance: Mapping[str, Any]
-) -> str:
-    """The page of many runs: curves a task, the table, the command."""
-    curves = []
-    for task in sorted({c.task for c in cells}):
-        named: dict[str, list[tuple[int, float, float, float]]] = {}
-        zero = {c.split: c for c in cells if c.task == task and c.policy == "prior"}
-        for c in cells:
-            if c.task == task and c.policy != "prior" and c.split == "train":
-                name = terminal.agent_name(asdict(c))
-                if name not in named and "train" in zero:
-                    z = zero["train"]
-                    named[name] = [(0, z.success_rate, z.low, z.high)]
-                named.setdefault(name, []).append((c.after, c.success_rate, c.low, c.high))
-        if named:
-            picture = figures.sweep_curves(named, f"{task}, train objects")
-            curves.append(image(picture, f"{task}: success by episodes"))
-    best = [
-        f"{task}: {terminal.agent_name(asdict(top))} {terminal.percent(asdict(top))} on test objects."
-        for task in sorted({c.task for c in cells})
-        if (top := max((c for c in cells if c.task == task and c.split == "test"), key=_rate, default=None))
-    ]
-    head = ("task", "agent", "runs", "episodes", "fine-tuning success")
-    training = [(r["task"], r["agent"], r["runs"], r["episodes"], f"{r['success'] or 0:.2f}") for r in rows]
-    sections = [
-        (
-            "Summary",
-            f"<p>Highest test success by task (no correction for the choice): {_e(' '.join(best))}</p>" if best else "",
-        ),
-        ("Learning curves", "".join(curves)),
-        (
-            "Evaluation",
-            table(EVALUATION_HEAD, evaluation_rows([asdict(c) for c in cells]), "95 % intervals over seeds (bootstrap)")
-            if cells
-            else "",
-        ),
-        ("Fine-tuning episodes", table(head, training, "all episodes of all runs")),
-        ("Command and environment", environment(provenance)),
-    ]
-    return page("DEFT: sweep", sections, stand_ins)
-
-
-def _rate(cell: Cell) -> float:
-    return cell.success_rate

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -10,7 +11,9 @@ from typing import Annotated, Final
 
 import tyro
 
-from deft_experiments import figures, images, report_page, summary, terminal
+from deft_env import registries
+from deft_experiments import figures, images, report_page, summary, sweep_page, terminal
+from deft_experiments.config import RunConfig
 from deft_experiments.errors import UsageError
 from deft_experiments.store import Store
 
@@ -22,10 +25,12 @@ class Args:
     Attributes:
         folder: the folder.
         out: file to write; default report.html in the folder.
+        films: of a sweep: also play the best and a failed episode of each task again, for film strips.
     """
 
     folder: Annotated[Path, tyro.conf.Positional]
     out: Path | None = None
+    films: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
 
 
 STRIPS: Final = ("first", "failed", "best")
@@ -58,11 +63,7 @@ def _page(folder: Path, store: Store) -> str:
         result = summary.of_run(store, runs[0])
         curve = figures.learning_curve(result["training"], terminal.title(result))
         return report_page.of_run(result, curve, _strips(folder, result["training"]["rewards"]), provenance)
-    rows = store.rows(
-        "SELECT task, agent, count(DISTINCT run) AS runs, count(*) AS episodes, avg(success) AS success"
-        " FROM episodes GROUP BY task, agent ORDER BY task, agent"
-    )
-    return report_page.of_sweep(summary.cells(store), rows, provenance.get("stand_ins", []), provenance)
+    return sweep_page.page(store, folder)
 
 
 def _strips(folder: Path, rewards: Sequence[float | None]) -> list[report_page.Strip]:
@@ -75,11 +76,34 @@ def _strips(folder: Path, rewards: Sequence[float | None]) -> list[report_page.S
     return found
 
 
+def play_films(folder: Path) -> None:
+    """Plays the best and a failed episode of each task of a sweep again and writes their film strips."""
+    from deft_env import grasp
+    from deft_env.episode import EpisodeKey
+
+    with Store(folder, "r") as store:
+        chosen = [(row, RunConfig.from_dict(store.run(row["run"])[0])) for row in sweep_page.films_of(store)]
+    for row, config in chosen:
+        path = folder / "strips" / f"{row['task']}-{row['name']}-episode {row['k'] + 1} of {row['run']}.png"
+        if path.exists():
+            continue
+        with registries.make_rig(config.rig, config.rig_options) as rig:
+            task = registries.make_task(config.task, rig)
+            rig.reset_batch([EpisodeKey(row["task"], "train", "train", row["seed"], row["k"])])
+            wished = grasp.compose(json.loads(row["prior_grasp"]), json.loads(row["residual"]))[None]
+            (outcome,) = rig.execute_batch(wished, [task.demonstration])
+            frames = outcome.film() if outcome.film is not None else []
+        if frames:
+            images.write_bytes(path, images.png(images.strip(frames)))
+
+
 def run(args: Args) -> int:
     """Writes the page and says where."""
     if not args.folder.is_dir():
         raise UsageError(f"{args.folder}: there is no such folder")
     out = args.out or args.folder / "report.html"
+    if args.films:
+        play_films(args.folder)
     write(args.folder, out)
     print(out)
     return 0
