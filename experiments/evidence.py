@@ -9,8 +9,10 @@ success against the size of a random residual, by group of coordinates. The swee
 from __future__ import annotations
 
 import functools
+import json
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Final
@@ -29,6 +31,7 @@ from deft_experiments.store import Store
 
 AGENTS: Final = {"deft": ("deft,cem+elite-mean", (10, 20, 30)), "random": ("random+best-seen", (30,))}
 """Sweep -> its agents, and the episodes after which policies are evaluated."""
+GAINS: Final = {"cvae": "DEFT, cVAE", "elite-mean": "CEM, elite mean"}
 
 
 @dataclass(frozen=True)
@@ -68,13 +71,44 @@ def sweep(args: Args, task: str, name: str) -> Path:
     return folder
 
 
-def reference(task: str, split: str, seeds: int, trials: int) -> np.ndarray[Any, Any]:
-    """Success of the reference grasp (seeds,), on the evaluation scenes."""
+def _reference(task: str, split: str, seeds: int, trials: int) -> list[float]:
+    """Success of the reference grasp, by seed, on the evaluation scenes."""
     keys = [EpisodeKey(task, split, "eval", s, k) for s in range(seeds) for k in range(trials)]
     with SimulatedRig(film=False) as rig:
         outcomes = sensitivity.outcomes_at(rig, task, keys, np.zeros((len(keys), 22)))
     good = np.array([bool(o.success) for o in outcomes], dtype=np.float64)
-    return np.asarray(good.reshape(seeds, trials).mean(axis=1))
+    return [float(rate) for rate in good.reshape(seeds, trials).mean(axis=1)]
+
+
+def _sensitivity(task: str, scenes: int) -> dict[str, list[tuple[float, float]]]:
+    with SimulatedRig(film=False) as rig:
+        return sensitivity.by_group(rig, task, "train", scenes)
+
+
+def _kept(args: Args, task: str, name: str, measure: Callable[[], Any]) -> Any:
+    """A figure of a task that is measured once and kept beside the sweeps."""
+    path = args.folder / f"{task}-{name}.json"
+    if not path.exists():
+        data = json.dumps(measure())
+        write_atomically(path, lambda file: file.write(data.encode()))
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _gain(store: Store, task: str, split: str, policy: str) -> str:
+    """Success of a policy after 30 episodes minus that of the prior alone, paired by seed."""
+    found = {
+        name: store.rows(
+            "SELECT seed, avg(success_rate) AS rate FROM evaluations"
+            " WHERE task = ? AND split = ? AND policy = ? AND after = ? GROUP BY seed ORDER BY seed",
+            (task, split, name, after),
+        )
+        for name, after in ((policy, 30), (PRIOR_ALONE, 0))
+    }
+    mine, prior = (np.array([row["rate"] for row in found[name]]) for name in (policy, PRIOR_ALONE))
+    if len(mine) < 2 or len(mine) != len(prior):
+        return "–"
+    difference = statistics.paired(mine, prior).difference
+    return f"{difference.estimate:+.2f} [{difference.low:+.2f}, {difference.high:+.2f}]"
 
 
 def _text(cell: summary.Cell | None) -> str:
@@ -92,13 +126,16 @@ def _paper(task: str, after: int, split: str) -> str:
     return "–" if rate is None else f"{rate:.1f}"
 
 
-def page_of(task: str, cells: list[summary.Cell], scores: dict[str, Any], args: Args) -> list[str]:
+def page_of(
+    task: str, cells: list[summary.Cell], scores: dict[str, Any], gains: dict[tuple[str, str], str], args: Args
+) -> list[str]:
     """The section of one task."""
     mine = {(c.policy, c.search, c.after, c.split): c for c in cells if c.task == task}
     lines = [f"## {task}", "", "| what | train | paper | test | paper |", "|---|---|---|---|---|"]
     parts = []
     for split in ("train", "test"):
-        rates = reference(task, split, args.seeds, args.trials)
+        measured = functools.partial(_reference, task, split, args.seeds, args.trials)
+        rates = np.array(_kept(args, task, f"reference-{split}", measured))
         interval = statistics.t_interval(rates) if len(rates) > 1 else None
         span = "" if interval is None else f" [{max(0.0, interval.low):.2f}, {min(1.0, interval.high):.2f}]"
         parts.append(f"{rates.mean():.2f}{span}")
@@ -111,10 +148,11 @@ def page_of(task: str, cells: list[summary.Cell], scores: dict[str, Any], args: 
         paper = {s: _paper(task, after, s) if policy in (PRIOR_ALONE, "cvae") else "–" for s in ("train", "test")}
         train, test = mine.get((policy, search, after, "train")), mine.get((policy, search, after, "test"))
         lines.append(f"| {label} | {_text(train)} | {paper['train']} | {_text(test)} | {paper['test']} |")
+    lines += ["", "After 30 episodes minus the prior alone, paired by seed:", ""]
+    lines += [f"* {label}: train {gains[p, 'train']}, test {gains[p, 'test']}" for p, label in GAINS.items()]
     lines += ["", f"Score while fine-tuning: episodes 1–10 {scores['early']}, 21–30 {scores['late']}.", ""]
     if args.scenes:
-        with SimulatedRig(film=False) as rig:
-            table = sensitivity.by_group(rig, task, "train", args.scenes)
+        table = _kept(args, task, "sensitivity", functools.partial(_sensitivity, task, args.scenes))
         head = " | ".join(f"{s:g} σ" for s in sensitivity.SIZES)
         lines += [
             f"Success (score) of the reference grasp under random residuals N(0, (sσ)²), {args.scenes} scenes a cell:",
@@ -148,6 +186,7 @@ def _write(file: IO[bytes], lines: list[str]) -> None:
 def main(args: Args) -> None:
     """Plays what is missing and writes the page."""
     scores: dict[str, str] = {}
+    gains: dict[tuple[str, str], str] = {}
     tasks = args.tasks or tuple(registries.TASK_WORDS)
     lines = [
         "# Evidence: every task can be learned",
@@ -163,8 +202,10 @@ def main(args: Args) -> None:
         for name in AGENTS:
             with Store(sweep(args, task, name), "r") as store:
                 cells += summary.cells(store)
-                scores = _scores(store, task) if name == "deft" else scores
-        lines += page_of(task, cells, scores, args)
+                if name == "deft":
+                    scores = _scores(store, task)
+                    gains = {(p, s): _gain(store, task, s, p) for p in GAINS for s in ("train", "test")}
+        lines += page_of(task, cells, scores, gains, args)
         # Written after every task: an interrupted measurement leaves what it has.
         write_atomically(args.out, functools.partial(_write, lines=lines))
         print(f"{task}: done -> {args.out}", flush=True)
