@@ -103,7 +103,8 @@ class Rehearsal:
     def __init__(self, folder: Path, faults: Sequence[RigFault], seed: int = 0) -> None:
         self.folder, self.faults, self.seed = folder, list(faults), seed
         self.generator = np.random.default_rng(seed)
-        self.config = RunConfig("PickCup", "random", reward="human", rig="real", seed=seed, episodes=len(faults) + 2)
+        longest = 3 * len(faults) + 10
+        self.config = RunConfig("PickCup", "random", reward="human", rig="real", seed=seed, episodes=longest)
         self.mock = MockRig("PickCup", folder=folder / "rig", seed=seed).start()
         self.person = Person(self.mock.config()["operator"]["address"])
         file = json.loads(self.mock.config_path.read_text())
