@@ -1,0 +1,90 @@
+"""``deft train``: trains the affordance network on label shards."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from deft_env import paper
+from deft_experiments import config as cfg
+from deft_experiments.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Args:
+    """Trains a network; an interrupted run goes on from its last checkpoint when started again.
+
+    Attributes:
+        what: affordance: the network f of the prior.
+        data: folders of label shards, as deft extract writes them.
+        out: folder of weights, checkpoints, log and overlay pictures.
+        preset: paper (the paper's sizes) or small (a few MB, for CPUs).
+        trunk: first weights of the trunk: random, r3m or resnet18 (the last two need --weights).
+        text: stand-in-text, or clip-vit-b-32 (needs --weights clip=PATH).
+        weights: NAME=PATH.
+        seed: of first weights, order and augmentation.
+        epochs: passes over the data; 0 for the paper's.
+        batch: labels a step; 0 for the paper's.
+        lr: learning rate of Adam; 0 for the paper's.
+        validation: share of the clips held out.
+        device: auto, cpu or cuda.
+        resume: go on where an interrupted run of the same configuration stopped.
+    """
+
+    what: Annotated[Literal["affordance"], tyro.conf.Positional]
+    data: tuple[Path, ...]
+    out: Path = Path("runs/affordance")
+    preset: Literal["paper", "small"] = "paper"
+    trunk: str = "random"
+    text: str = "stand-in-text"
+    weights: tuple[str, ...] = ()
+    seed: int = 0
+    epochs: int = 0
+    batch: int = 0
+    lr: float = 0.0
+    validation: float = 0.1
+    device: str = "auto"
+    resume: bool = True
+
+
+def show(row: Mapping[str, Any]) -> None:
+    """One line of progress of a training."""
+    words = [f"epoch {row['epoch']}/{row['epochs']}", f"loss {row['loss']:.3f}", f"{row['images_per_s']:.0f} images/s"]
+    if "contact_px" in row:
+        words.append(
+            f"validation: contact {row['contact_px']:.1f} px, wrist {row['wrist_deg']:.1f}°, "
+            f"joints {row['robot_joint_deg']:.1f}°"
+        )
+    print(", ".join(words), flush=True)
+
+
+def run(args: Args) -> int:
+    """Trains, and says where the weights are and how to use them."""
+    from deft_env.prior.train import TrainConfig, train
+
+    for folder in args.data:
+        if not folder.is_dir():
+            raise UsageError(f"--data {folder}: there is no such folder; deft extract makes one")
+    weights = {name: str(path) for name, path in cfg.parse_weights(args.weights).items()}
+    same = ("preset", "trunk", "text", "seed", "validation", "device", "resume")
+    try:
+        config = TrainConfig(
+            tuple(map(str, args.data)),
+            str(args.out),
+            weights=weights,
+            epochs=args.epochs or paper.AFFORDANCE_EPOCHS,
+            batch=args.batch or paper.AFFORDANCE_BATCH,
+            lr=args.lr or paper.AFFORDANCE_LR,
+            **{name: getattr(args, name) for name in same},
+        )
+        done = train(config, show)
+    except (ValueError, OSError) as error:
+        raise UsageError(str(error)) from error
+    print(f"{done.weights}; use it with: --prior affordance --weights affordance={done.weights}")
+    print({name: round(value, 2) for name, value in dataclasses.asdict(done)["figures"].items()})
+    return 0
