@@ -135,6 +135,7 @@ class AffordancePrior(Prior):
         contacts, wrist, pose, _ = self.predict_crop(crop, task.instruction)
         thought = time.perf_counter()
         pixel = np.clip(lifting.average_contact(contacts, square), 0.0, [frame.rgb.shape[1], frame.rgb.shape[0]])
+        pixel = lifting.snap(frame.depth_m, pixel, found.mask)
         lifted = lifting.lift(frame, pixel, found.mask)
         point = lifted.point_base_m
         if self._inside:

@@ -20,6 +20,13 @@ WINDOW_PX: Final = 2
 """Half-width of the window whose median depth is taken (our choice): one noisy pixel must not move the grasp."""
 SEARCH_PX: Final = 40
 """How far from the contact valid depth is looked for at all (our choice)."""
+SNAP_PX: Final = 16
+"""A contact beside a part that stands out towards the camera is moved onto it from at most this far (our choice, about
+the network's own error): what a hand takes, a handle or a knob, stands in front of what is behind it."""
+STEP_M: Final = 0.012
+"""Least step of depth between such a part and what is behind it (our choice)."""
+LEAST_FRONT: Final = 6
+"""Fewest pixels that count as such a part."""
 NEAR_M: Final = 0.1
 FAR_M: Final = 10.0
 """Range of the assumed camera; depth outside is a hole."""
@@ -98,6 +105,46 @@ def depth_at(depth_m: ArrayLike, pixel: ArrayLike, mask: ArrayLike | None = None
         hole, row, column = float(distance[nearest]), int(rows[nearest] + r0), int(columns[nearest] + c0)
     window = np.s_[max(row - WINDOW_PX, 0) : row + WINDOW_PX + 1, max(column - WINDOW_PX, 0) : column + WINDOW_PX + 1]
     return float(np.median(depth[window][valid[window]])), hole
+
+
+def snap(depth_m: ArrayLike, pixel: ArrayLike, mask: ArrayLike | None = None, radius_px: float = SNAP_PX) -> Array:
+    """Moves a contact that fell beside a thin part onto it.
+
+    Where the surface nearest to the camera within ``radius_px`` stands at least ``STEP_M`` before the surface at the
+    pixel, the middle of the former's visible pixels is returned; else the pixel itself.
+
+    Args:
+        depth_m: (H, W), 0 where unknown.
+        pixel: (2,) column and row from the picture's edge.
+        mask: (H, W) the object; only its pixels count.
+        radius_px: how far is looked.
+
+    Returns:
+        (2,) column and row.
+
+    Raises:
+        NoDepthError: as ``depth_at``.
+    """
+    depth, at = np.asarray(depth_m, dtype=np.float64), np.asarray(pixel, dtype=np.float64)
+    here, _ = depth_at(depth, at, mask)
+    height, width = depth.shape
+    r = int(np.ceil(radius_px))
+    r0, c0 = max(int(at[1]) - r, 0), max(int(at[0]) - r, 0)
+    window = np.s_[r0 : min(int(at[1]) + r + 1, height), c0 : min(int(at[0]) + r + 1, width)]
+    near = depth[window]
+    rows, columns = np.indices(near.shape)
+    centres = np.stack([columns + c0 + 0.5, rows + r0 + 0.5], axis=-1)
+    seen = (near >= NEAR_M) & (near <= FAR_M) & (np.hypot(*np.moveaxis(centres - at, -1, 0)) <= radius_px)
+    if mask is not None:
+        seen &= np.asarray(mask, dtype=bool)[window]
+    if seen.sum() < LEAST_FRONT:
+        return at
+    # The few nearest pixels rather than the one: depth cameras have flying pixels.
+    front = float(np.sort(near[seen])[LEAST_FRONT - 1])
+    if here - front < STEP_M:
+        return at
+    middle: Array = centres[seen & (near <= front + 0.5 * STEP_M)].mean(axis=0)
+    return middle
 
 
 def lift(frame: Frame, pixel: ArrayLike, mask: ArrayLike | None = None) -> Lifted:

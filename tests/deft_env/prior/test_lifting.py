@@ -61,3 +61,19 @@ def test_average_contact_maps_the_crop_to_the_picture():
     for points, box in ([np.zeros((0, 2)), [0, 0, 1, 1]], [[[0.1, np.nan]], [0, 0, 1, 1]], [[[0, 0]], [5, 5, 5, 9]]):
         with pytest.raises(ValueError, match=r"points|box"):
             lifting.average_contact(points, box)
+
+
+def test_snap_moves_a_contact_beside_a_handle_onto_it(flat):
+    flat[100:300, 310:316] = 0.6  # a handle, 6 px wide, 10 cm before the table
+    assert np.allclose(lifting.snap(flat, [305.0, 200.5]), [313.0, 200.5], atol=1.0)
+    assert np.allclose(lifting.snap(flat, [280.0, 200.5]), [280.0, 200.5])  # too far away
+    mask = np.ones(FRAME_SHAPE, bool)
+    mask[:, 308:] = False
+    assert np.allclose(lifting.snap(flat, [305.0, 200.5], mask), [305.0, 200.5])  # not of the object
+
+
+def test_snap_leaves_smooth_surfaces_and_flying_pixels_alone(flat):
+    flat += np.linspace(0, 0.2, FRAME_SHAPE[0])[:, None]  # a slope
+    assert np.allclose(lifting.snap(flat, [305.0, 200.5]), [305.0, 200.5])
+    flat[198:200, 300:302] = 0.3
+    assert np.allclose(lifting.snap(flat, [305.0, 200.5]), [305.0, 200.5])
