@@ -40,6 +40,7 @@ class SimulatedRig(Rig):
         threads: int = 0,
         film: bool = True,
         shadows: bool = False,
+        soft: bool = False,
         device: str = "cpu",
     ) -> None:
         """Makes a rig; models are compiled when first needed.
@@ -50,15 +51,23 @@ class SimulatedRig(Rig):
             threads: native threads; 0 takes what is available.
             film: keep the states that ``Outcome.film`` draws (memory, no time).
             shadows: whether the camera's frames have shadows (six times their cost); films always have.
-            device: ``"cpu"``.
+            soft: what can be deformable is (lemon and bagel), at several times the cost: for evaluation and pictures.
+                Scenes without such a thing are as ever.
+            device: ``"cpu"``; ``"cuda"``, an NVIDIA GPU through MuJoCo Warp (extra ``gpu``), where outcomes agree in
+                rate but not in bits; ``"warp-cpu"``, the same without a GPU, slowly, for tests of its logic.
 
         Raises:
             ValueError: for an unknown device.
+            ImportError: for a device of MuJoCo Warp without that package.
+            RuntimeError: for ``"cuda"`` without a GPU.
         """
         if device != "cpu":
-            raise ValueError(f"device: expected 'cpu', got {device!r}")
+            from deft_env.sim import warp_execute
+
+            warp_execute.check(device)
+        self.device = device
         self.physics, self.timing = physics, timing or controls.ControlOptions()
-        self.threads, self.film, self.shadows = threads, film, shadows
+        self.threads, self.film, self.shadows, self.soft = threads, film, shadows, soft
         self._models: dict[str, SceneModels] = {}
         self._keys: tuple[EpisodeKey, ...] = ()
         self._scenes: list[Scene] = []
@@ -71,7 +80,8 @@ class SimulatedRig(Rig):
     def _of(self, name: str) -> SceneModels:
         if name not in self._models:
             made: Task = tasks.load(name)()
-            self._models[name] = SceneModels(made, self.physics or world.PhysicsOptions(**made.physics))
+            made.soft = self.soft and made.deformable
+            self._models[name] = SceneModels(made, self.physics or world.PhysicsOptions(**made.solver))
         return self._models[name]
 
     def reset_batch(self, keys: Sequence[EpisodeKey]) -> Frames:
@@ -149,20 +159,13 @@ class SimulatedRig(Rig):
     ) -> None:
         """Plays the episodes ``members``, which share a task and a layout, and judges them."""
         qpos = np.stack([owners[i].qpos(models[i], scenes[i], plan.arm_qpos[i], plan.hand_qpos[i]) for i in members])
-        record = execute.play(
-            [models[i] for i in members],
-            qpos,
-            plan.controls[members],
-            substeps=owners[members[0]].options.substeps,
-            film_every=FILM_EVERY_TICKS if self.film else 0,
-            threads=self.threads,
-            tick=owners[members[0]].task.tick([models[i] for i in members]),
-        )
+        record = self._record(owners[members[0]], [models[i] for i in members], qpos, plan.controls[members])
         phase = np.zeros((plan.controls.shape[1], 1))
         for name, (start, end) in plan.phases.items():
             phase[start:end] = PHASES.index(name)
         for row, i in enumerate(members):
-            signals = {name: series[row] for name, series in record.sensors.items()} | {PHASE_SIGNAL: phase}
+            sensors = {name: series[row] for name, series in record.sensors.items()}
+            signals = {**owners[i].task.signals(sensors), PHASE_SIGNAL: phase}
             pictures = self._pictures(owners[i], scenes[i], record.final_qpos[row], record.film_qpos[row])
             common: dict[str, Any] = {"key": keys[i], "executed_grasp": plan.executed[i]}
             if record.faulted[row]:
@@ -181,6 +184,25 @@ class SimulatedRig(Rig):
                 **common, status=Status.COMPLETED, success=judge.success(signals), score=float(judge.score(signals)),
                 subgoals=judge.subgoals(signals), signals=signals, **pictures,
             )  # fmt: skip
+
+    def _record(self, owner: SceneModels, models: list[Any], qpos: Array, wished: Array) -> execute.Playback:
+        """Plays the worlds of one layout on the rig's device."""
+        tick, film_every = owner.task.tick(models), FILM_EVERY_TICKS if self.film else 0
+        if self.device == "cpu":
+            return execute.play(
+                models, qpos, wished, substeps=owner.options.substeps, film_every=film_every, threads=self.threads,
+                tick=tick,
+            )  # fmt: skip
+        from deft_env.sim import warp_execute
+
+        if tick is not None:
+            raise ValueError(
+                f"task {owner.task.name!r} changes its worlds after every tick, which {self.device!r} cannot do; "
+                "use device='cpu'"
+            )
+        return warp_execute.play(
+            models, qpos, wished, substeps=owner.options.substeps, film_every=film_every, device=self.device
+        )
 
     def _pictures(self, owner: SceneModels, scene: Scene, final: Array, film: Array) -> dict[str, Any]:
         def last_frame() -> Frame:

@@ -1,0 +1,133 @@
+"""MuJoCo Warp: refusals, every task accepted, batches, room, faults; slow ones play a few ticks on a CPU."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+
+from deft_env.episode import EpisodeKey
+from deft_env.registries import TASK_WORDS, tasks
+from deft_env.rigs.simulated import SimulatedRig
+from deft_env.sim import controls, execute, warp_execute, world
+from deft_env.sim.scenes import SceneModels
+
+
+def test_an_unknown_device_is_named() -> None:
+    with pytest.raises(ValueError, match=r"device.*'tpu'"):
+        SimulatedRig(device="tpu")
+
+
+def test_without_the_package_the_extra_is_named() -> None:
+    code = (
+        "import sys\n"
+        "class Block:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.split('.')[0] in ('warp', 'mujoco_warp'): raise ImportError('absent')\n"
+        "sys.meta_path.insert(0, Block())\n"
+        "from deft_env.rigs.simulated import SimulatedRig\n"
+        "SimulatedRig()\n"
+        "try: SimulatedRig(device='cuda')\n"
+        "except ImportError as e: print(e)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "deft[gpu]" in done.stdout
+
+
+def test_without_a_gpu_cuda_is_refused() -> None:
+    warp = pytest.importorskip("warp")
+    pytest.importorskip("mujoco_warp")
+    if warp.is_cuda_available():
+        pytest.skip("there is a GPU")
+    with pytest.raises(RuntimeError, match="no NVIDIA GPU"):
+        SimulatedRig(device="cuda")
+
+
+def scenes_of(name: str, n: int) -> tuple[SceneModels, list[Any]]:
+    try:
+        task = tasks.load(name)()
+        models = SceneModels(task, world.PhysicsOptions(**task.physics))
+        return models, [task.draw(EpisodeKey(name, "train", "train", 0, k)) for k in range(n)]
+    except (ImportError, FileNotFoundError):
+        pytest.skip(f"{name} is not there yet")
+
+
+@pytest.mark.parametrize("name", TASK_WORDS)
+def test_every_task_model_is_accepted(name: str) -> None:
+    pytest.importorskip("mujoco_warp")
+    import mujoco_warp as mjw
+    import warp as wp
+
+    models, (scene,) = scenes_of(name, 1)
+    with wp.ScopedDevice("cpu"):
+        assert mjw.put_model(models.model(scene)).nq == models.base(scene.variant).nq
+
+
+def test_worlds_that_differ_in_size_mass_and_friction_share_a_batch() -> None:
+    pytest.importorskip("mujoco_warp")
+    import warp as wp
+
+    models, scenes = scenes_of("PickSpoon", 6)
+    made = [models.model(scene) for scene in scenes]
+    assert warp_execute.groups(made) == [list(range(6))]
+    with wp.ScopedDevice("cpu"):
+        batch = warp_execute.put_models(made)
+        for name in ("body_mass", "geom_size", "geom_friction", "body_invweight0"):
+            kept = getattr(batch, name).numpy()
+            for world_kept, model in zip(kept, made, strict=True):
+                expected = np.asarray(getattr(model, name))
+                np.testing.assert_allclose(world_kept.reshape(expected.shape), expected, rtol=1e-6)
+
+
+def test_worlds_with_other_meshes_do_not() -> None:
+    pytest.importorskip("mujoco_warp")
+    models, scenes = scenes_of("PickCup", 12)
+    first = scenes[0]
+    other = next(scene for scene in scenes if scene.variant != first.variant)
+    assert warp_execute.groups([models.model(first), models.model(other), models.model(first)]) == [[0, 2], [1]]
+
+
+@pytest.fixture(scope="module")
+def begun() -> tuple[list[Any], np.ndarray, np.ndarray]:
+    """Models, states and the first ticks of three episodes."""
+    pytest.importorskip("mujoco_warp")
+    models, scenes = scenes_of("PickSpoon", 3)
+    made = [models.model(scene) for scene in scenes]
+    wished = np.stack([models.task.human_grasp(scene) for scene in scenes])
+    plan = controls.plan(wished, models.task.nominal_rotation, models.task.demonstration)
+    parts = zip(made, scenes, plan.arm_qpos, plan.hand_qpos, strict=True)
+    return made, np.stack([models.qpos(*part) for part in parts]), plan.controls[:, :4]
+
+
+@pytest.mark.slow
+def test_the_first_ticks_are_those_of_the_cpu(begun: Any) -> None:
+    cpu = execute.play(*begun, substeps=2, film_every=2)
+    warp = warp_execute.play(*begun, substeps=2, film_every=2, device="warp-cpu")
+    np.testing.assert_allclose(warp.final_qpos, cpu.final_qpos, atol=1e-5)
+    np.testing.assert_allclose(warp.film_qpos, cpu.film_qpos, atol=1e-5)
+    assert set(warp.sensors) == set(cpu.sensors)
+    assert not warp.faulted.any()
+
+
+@pytest.mark.slow
+def test_lack_of_room_is_loud_and_repaired(begun: Any) -> None:
+    models, qpos, wished = (part[:1] for part in begun)
+    enough = warp_execute.play(models, qpos, wished[:, :1], substeps=1, device="warp-cpu")
+    with pytest.warns(RuntimeWarning, match="lacked room"):
+        scarce = warp_execute.play(models, qpos, wished[:, :1], substeps=1, device="warp-cpu", constraints=8)
+    np.testing.assert_allclose(scarce.final_qpos, enough.final_qpos, atol=1e-6)
+    with pytest.warns(RuntimeWarning), pytest.raises(RuntimeError, match="nothing of this batch is kept"):
+        warp_execute.play(models, qpos, wished[:, :1], substeps=1, device="warp-cpu", constraints=1)
+
+
+@pytest.mark.slow
+def test_a_world_that_is_not_finite_is_faulted_and_alone(begun: Any) -> None:
+    models, qpos, wished = begun
+    broken = qpos.copy()
+    broken[1, 0] = np.nan
+    played = warp_execute.play(models, broken, wished[:, :2], substeps=1, device="warp-cpu")
+    assert played.faulted.tolist() == [False, True, False]
+    assert "not finite" in played.reason[1]
