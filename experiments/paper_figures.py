@@ -143,7 +143,7 @@ def _level(axis: Any, mine: Sequence[Point], name: str, number: int, task: str, 
         axis.axhline(said, color=colour, linewidth=0.8, linestyle="--", label=f"{name}, paper (n = 10)")
 
 
-def markdown(wanted: Table, found: Sequence[Point], at: Sequence[int]) -> str:
+def markdown(found: Sequence[Point]) -> str:
     """The figure's numbers as a Markdown table."""
     lines = ["| task | method | episodes | success [95 %] | paper |", "|---|---|---|---|---|"]
     for p in found:

@@ -81,9 +81,9 @@ def evaluation_rows(cells: Sequence[Mapping[str, Any]]) -> list[list[str]]:
             c["after"],
             c["split"],
             f"{c['seeds']} × {c['trials']}",
-            terminal.percent(c),
+            terminal.percent(c).replace(" ", "\u00a0"),
             "–" if c["mean_score"] is None else f"{c['mean_score']:.2f}",
-            terminal.paper_cell(c),
+            terminal.paper_cell(c).replace(" ", "\u00a0"),
         ]
         for c in cells
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
@@ -210,7 +210,7 @@ def _films(folder: Path) -> str:
     return "".join(out)
 
 
-def films_of(store: Store) -> list[Mapping[str, Any]]:
+def films_of(store: Store) -> list[dict[str, Any]]:
     """The episodes worth a film: of each task the best rewarded one, and the last one that failed."""
     out = []
     for task in [row["task"] for row in store.rows("SELECT DISTINCT task FROM runs ORDER BY task")]:

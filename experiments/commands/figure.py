@@ -77,7 +77,7 @@ def run(args: Args) -> int:
     if result["stand_ins"]:
         console.print(f"stand-ins, not the real thing: {', '.join(result['stand_ins'])}", highlight=False)
     found = [paper_figures.Point(**p) for p in result["points"]]
-    console.print(paper_figures.markdown(what, found, at), highlight=False, markup=False)
+    console.print(paper_figures.markdown(found), highlight=False, markup=False)
     files = ", ".join(f".{name}" for name in paper_figures.FORMATS[1:])
     console.print(
         f"{folder}/figure-{args.number}.png, {files}; {time.time() - started:.0f} s", highlight=False, soft_wrap=True
