@@ -104,7 +104,9 @@ class Frame:
     Attributes:
         rgb: (480, 640, 3) uint8.
         depth_m: (480, 640) float32, metres along the optical axis; 0 is a hole.
-        K: (3, 3) pinhole intrinsics, px.
+        K: (3, 3) pinhole intrinsics, px. Pixel coordinates count from the picture's edge: pixel i covers [i, i + 1),
+            its centre is i + 0.5, and a principal point in the middle is (320, 240). Rigs whose camera counts from
+            pixel centres (librealsense, OpenCV) add 0.5 to the principal point.
         T_base_cam: (4, 4), maps camera points (x right, y down, z forward) to the robot base frame.
     """
 

@@ -53,7 +53,7 @@ class CameraFaults:
 
 
 def nominal_K() -> NDArray[np.float64]:
-    """(3, 3) intrinsics of a nominal D435 colour stream at 640 x 480, px."""
+    """(3, 3) intrinsics of a nominal D435 colour stream at 640 x 480, px, counted from the picture's edge."""
     h, w = FRAME_SHAPE
     return np.array([[D435_FOCAL_PX, 0.0, w / 2], [0.0, D435_FOCAL_PX, h / 2], [0.0, 0.0, 1.0]])
 
@@ -118,7 +118,8 @@ class MockRealSense:
         stream, lens = rs.video_stream(), rs.intrinsics()
         height, width = FRAME_SHAPE
         lens.width, lens.height, lens.model, lens.coeffs = width, height, rs.distortion.none, [0.0] * 5
-        lens.fx, lens.fy, lens.ppx, lens.ppy = K[0, 0], K[1, 1], K[0, 2], K[1, 2]
+        # K counts from the picture's edge, as Frame does; the SDK from the centre of the first pixel.
+        lens.fx, lens.fy, lens.ppx, lens.ppy = K[0, 0], K[1, 1], K[0, 2] - 0.5, K[1, 2] - 0.5
         stream.type, stream.index, stream.uid, stream.fmt, stream.bpp = kind, 0, uid, form, size
         stream.width, stream.height, stream.fps, stream.intrinsics = width, height, self._fps, lens
         return stream

@@ -1,7 +1,7 @@
 """Contact points in a picture -> one point in the robot's base frame, through depth and calibration (paper, 3.1).
 
-Pixel coordinates here are measured from the picture's edge: pixel i covers [i, i + 1), as boxes do,
-and K is taken to count the same way (the simulated camera's does).
+Pixel coordinates here are measured from the picture's edge: pixel i covers [i, i + 1), as boxes do and as K of a
+``Frame`` counts.
 """
 
 from __future__ import annotations

@@ -165,3 +165,18 @@ def test_a_broken_prior_is_named(value: Any, words: str) -> None:
 
     with pytest.raises(ValueError, match=rf"prior 'broken'.*{words}"):
         Broken()(RIG.reset_batch(testing.keys_of("PickCup", 1)), TASK)
+
+
+def test_segmentation_lifting_and_observation_count_pixels_from_the_edge():
+    """One point, three ways: the point map of the segmentation, lifting, and the observation's own K."""
+    from deft_env import observation
+    from deft_env.prior import lifting
+
+    depth = np.full((480, 640), 0.8, np.float32)
+    K = np.array([[600.0, 0, 320], [0, 600, 240], [0, 0, 1]])
+    frame = Frame(np.zeros((480, 640, 3), np.uint8), depth, K, np.eye(4))
+    centre = np.array([200.5, 100.5])  # of pixel (200, 100)
+    point = lifting.lift(frame, centre).point_base_m
+    assert np.allclose(base_points(frame)[100, 200], point, atol=1e-6)
+    small = observation.intrinsics(frame) @ (point / point[2])
+    assert np.allclose(small[:2], (centre - [80, 0]) * observation.SIZE / 480)

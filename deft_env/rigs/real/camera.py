@@ -1,8 +1,8 @@
 """The RGBD camera through the vendor's ``pyrealsense2``: one fresh, aligned, checked picture at a time.
 
 ``capture`` hands out a ``Frame``: colour as seen, depth aligned to colour in metres with 0 where there is none,
-intrinsics as the device reports them. A picture that is old, the same again, half missing or blind is refused with a
-typed error instead of being handed to a prior.
+intrinsics as the device reports them, counted from the picture's edge. A picture that is old, the same again, half
+missing or blind is refused with a typed error instead of being handed to a prior.
 """
 
 from __future__ import annotations
@@ -320,4 +320,5 @@ class RealSenseCamera:
                 f"{self.stream.name}: its colour stream is distorted ({i.model}, {[round(c, 4) for c in i.coeffs]}); "
                 "this driver expects a camera that rectifies itself, such as the D435"
             )
-        return np.array([[i.fx, 0.0, i.ppx], [0.0, i.fy, i.ppy], [0.0, 0.0, 1.0]])
+        # The SDK calls the centre of the upper left pixel (0, 0); a Frame calls its corner that.
+        return np.array([[i.fx, 0.0, i.ppx + 0.5], [0.0, i.fy, i.ppy + 0.5], [0.0, 0.0, 1.0]])

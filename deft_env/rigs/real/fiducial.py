@@ -1,4 +1,8 @@
-"""Fiducials: a ChArUco board for the camera's calibration, single ArUco markers on the links for the motor map."""
+"""Fiducials: a ChArUco board for the camera's calibration, single ArUco markers on the links for the motor map.
+
+OpenCV calls the centre of the upper left pixel (0, 0); ``Frame.K`` counts from the picture's edge. Corners leave this
+module counted from the edge.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
+_EDGE_PX = 0.5
+"""Added to OpenCV's corners, see the module."""
 
 
 def load_cv2() -> ModuleType:
@@ -76,7 +82,7 @@ class Board:
         """Finds the board.
 
         Returns:
-            Corners in the picture (n, 2), px, and on the board (n, 3), m; None if too few are seen.
+            Corners in the picture (n, 2), px from its edge, and on the board (n, 3), m; None if too few are seen.
         """
         cv2 = load_cv2()
         board = self._board(cv2)
@@ -87,7 +93,7 @@ class Board:
         points = np.asarray(board.getChessboardCorners(), dtype=np.float64)[np.ravel(ids)]
         if np.linalg.matrix_rank(points[:, :2] - points[:, :2].mean(axis=0), tol=1e-9) < 2:
             return None  # corners of one row: no pose
-        return np.asarray(corners, dtype=np.float64).reshape(-1, 2), points
+        return np.asarray(corners, dtype=np.float64).reshape(-1, 2) + _EDGE_PX, points
 
 
 def detect_markers(rgb: NDArray[np.uint8], K: Array, size_m: float, dictionary: str) -> dict[int, Array]:
@@ -102,7 +108,11 @@ def detect_markers(rgb: NDArray[np.uint8], K: Array, size_m: float, dictionary: 
     out: dict[int, Array] = {}
     for quad, number in zip(found, [] if ids is None else np.ravel(ids), strict=True):
         good, rotation, shift = cv2.solvePnP(
-            corners, np.asarray(quad, dtype=np.float64).reshape(4, 2), K, None, flags=cv2.SOLVEPNP_IPPE_SQUARE
+            corners,
+            np.asarray(quad, dtype=np.float64).reshape(4, 2) + _EDGE_PX,
+            K,
+            None,
+            flags=cv2.SOLVEPNP_IPPE_SQUARE,
         )
         if good:
             out[int(number)] = transform(cv2.Rodrigues(rotation)[0], np.ravel(shift))

@@ -41,7 +41,7 @@ def paste(canvas: np.ndarray, tile: np.ndarray, size_m: tuple[float, float], T_c
     """Draws a flat picture whose upper left corner is the origin of ``T_cam``, x right, y down, on a 2x canvas."""
     scale = np.diag([size_m[0] / tile.shape[1], size_m[1] / tile.shape[0], 1.0])
     centre = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1.0]])
-    double = np.array([[2, 0, 0.5], [0, 2, 0.5], [0, 0, 1.0]])
+    double = np.array([[2, 0, -0.5], [0, 2, -0.5], [0, 0, 1.0]])  # from the edge to OpenCV's pixel centres
     H = double @ K @ T_cam[:3, [0, 1, 3]] @ scale @ centre
     size = (canvas.shape[1], canvas.shape[0])
     return np.where(

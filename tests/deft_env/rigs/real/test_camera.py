@@ -61,6 +61,19 @@ def test_a_frame_is_what_was_rendered() -> None:
     np.testing.assert_array_equal(frame.T_base_cam, POSE)
 
 
+def test_a_pixel_means_the_same_point_to_the_sdk_and_to_a_frame() -> None:
+    """Column 100 of the SDK is the centre of pixel 100, which is 100.5 from the picture's edge."""
+    import pyrealsense2 as rs
+
+    mock = MockRealSense(Scene())
+    with RealSenseCamera(QUIET, POSE, mock.source()) as camera:
+        frame = camera.capture()
+    lens = mock._color_profile.as_video_stream_profile().get_intrinsics()
+    theirs = rs.rs2_deproject_pixel_to_point(lens, [100.0, 200.0], 0.6)
+    ours = 0.6 * np.linalg.solve(frame.K, [100.5, 200.5, 1.0])
+    np.testing.assert_allclose(ours, theirs, atol=1e-6)
+
+
 def test_depth_is_aligned_to_colour() -> None:
     K_depth = nominal_K()
     K_depth[0, 0] = K_depth[1, 1] = 382.0
