@@ -21,7 +21,11 @@ Array = NDArray[np.float64]
 
 TWIST, SPREAD, BEND = 0, 1, 2
 SIDE_PER_SPREAD: Final = 1.0
-"""Sign between a human finger's spread and the robot finger's side joint.
+"""Sign between a human finger's spread and the robot finger's side joint; it lives here and nowhere else.
+
+The mapping that the method follows is written side = -spread. That minus belongs to a hand whose side joints turn the
+other way, so it is a fact about an axis, not about the retargeting: the axis of our side joints is (-1, 0, 0) of the
+hand's base (``deft_env.sim.hand``, ``_finger``), which turns the straight finger (+z) towards +y, the index side.
 
 Spread is positive towards the thumb's side of the hand. The side joints of our hand turn positive towards the index
 side (``deft_env.sim.hand``), so the sign is +1: a hand that spreads stays a hand that spreads. For a hand whose side
