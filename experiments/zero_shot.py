@@ -198,10 +198,10 @@ def page(cells: Mapping[str, Cell], args: Args, tasks: Sequence[str], hashes: Ma
     lines = [
         "# Zero-shot success of priors",
         "",
-        f"{args.scenes} scenes a cell (seed {args.seed}, role {ROLE}), every prior on the same scenes, executed as it "
-        f"is, no fine-tuning; differences with paired t intervals, bold where they exclude zero from below. {files}.",
-        "`simulated` is a stand-in: the reference grasp with a calibrated error. Written by",
-        "`python -m deft_experiments.zero_shot`.",
+        f"{args.scenes} scenes a cell (seed {args.seed}, role {ROLE}), every prior on the same scenes, executed as it is,",
+        "no fine-tuning; differences with paired t intervals, bold where they exclude zero from below, not corrected for",
+        f"the number of tasks. {files}. `simulated` is a stand-in: the reference grasp with a calibrated error. Seconds",
+        "include rendering, on whatever machine this was. Written by `python -m deft_experiments.zero_shot`.",
         "",
         *table(cells, tasks, args.splits, args.priors),
         "",
