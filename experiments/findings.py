@@ -90,10 +90,12 @@ def _test(
     if not len(x):
         return None, None
     if len(x) < 2:
-        return statistics.t_interval(x - y), None
+        return statistics.Interval(float(x[0] - y[0]), -1.0, 1.0), None
     compared = statistics.paired(x, y)
     # No test by seeds can be surer than flipping the signs of all of them: few seeds that agree are no proof.
-    return compared.difference, max(compared.p, 2.0 ** (1 - len(x)))
+    d = compared.difference
+    held = statistics.Interval(d.estimate, max(-1.0, d.low), min(1.0, d.high))
+    return held, max(compared.p, 2.0 ** (1 - len(x)))
 
 
 def words(table: Table, found: Sequence[Finding], cells: Sequence[TableCell]) -> str:

@@ -21,7 +21,7 @@ _TITLES: Final = {
     "table-3": "Table 3: rewards and policies",
     "figure-6": "Figure 6: learning curves of DEFT and real-world only",
     "figure-7": "Figure 7: learning curves on three more tasks",
-    BENCH: "Optimizers over nine tasks",
+    BENCH: "Optimizers",
 }
 
 
@@ -92,9 +92,10 @@ def _bench(folder: Path, tasks: Sequence[str]) -> str:
     if not (folder / FILE_NAME).is_file():
         return ""
     entries = leaderboard.build([folder / FILE_NAME], tasks=tasks)
+    ran = tasks or sorted({task for entry in entries for task in entry.tasks})
     rows = ["| " + " | ".join(line) + " |" for line in leaderboard.lines(entries)]
     note = (
-        f"Success after {paper.EPISODES} episodes, mean over tasks and over training and test objects, 95 % interval "
+        f"Success after {paper.EPISODES} episodes, mean over {', '.join(ran)} and over training and test objects, 95 % interval "
         "over seeds; − DEFT: paired difference on the same scenes, p after Holm's correction."
     )
     return "\n".join(
