@@ -158,8 +158,9 @@ def _renderer(model: Any, width: int, height: int, samples: int) -> _Renderer:
     cache: dict[tuple[int, ...], _Renderer] | None = getattr(_local, "cache", None)
     if cache is None:
         cache = _local.cache = {}
-    assets = _checksum(model.tex_data, model.mat_texid, model.hfield_data)
-    key = (width, height, samples, assets, model.ntex, model.nmesh, int(model.vis.quality.shadowsize))
+    assets = _checksum(model.tex_data, model.mat_texid, model.hfield_data, model.flex_elem)
+    sizes = (model.ntex, model.nmesh, model.nflexvert, int(model.vis.quality.shadowsize))
+    key = (width, height, samples, assets, *sizes)
     if key not in cache:
         while len(cache) >= _KEPT_CONTEXTS:
             cache.pop(next(iter(cache))).close()

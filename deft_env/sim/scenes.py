@@ -17,7 +17,7 @@ from deft_env.sim.world import PhysicsOptions, base_spec
 from deft_env.tasks.task import Scene, Task, Variant
 
 Array = NDArray[np.float64]
-_DRAWN: Final = ("body_mass", "body_inertia", "body_pos", "body_quat", "geom_friction")
+_DRAWN: Final = ("body_mass", "body_inertia", "body_pos", "body_quat", "geom_friction", "flex_friction")
 """Model fields that differ between the scenes of a variant; others follow from them by ``mj_setConst``."""
 
 
@@ -93,6 +93,13 @@ class SceneModels:
             for geom in range(first, first + count):
                 if model.geom_contype[geom]:
                     model.geom_friction[geom, 0] = friction
+        for flex in range(model.nflex):  # a deformable thing is named like the body that it replaces
+            name = mujoco.mj_id2name(model, mujoco.mjtObj.mjOBJ_FLEX, flex)
+            first, count = int(model.flex_nodeadr[flex]), int(model.flex_nodenum[flex])
+            nodes = model.flex_nodebodyid[first : first + count]
+            model.body_mass[nodes] *= scene.mass_scale[name]
+            model.body_inertia[nodes] *= scene.mass_scale[name]
+            model.flex_friction[flex, 0] = scene.friction[name]
         for name, (position, quaternion) in scene.poses.items():
             body = model.body(name)
             if not body.jntnum[0]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from deft_env.tasks import judging, shapes
+from deft_env.tasks import judging, shapes, soft
 from deft_env.tasks.task import FAST_PHYSICS, Randomisation, Scene, Signals, Task, Variant, hand_nominal
 
 if TYPE_CHECKING:
@@ -40,6 +40,10 @@ _TALL: Final = 2.1
 _BAGEL_HALF_M: Final = 0.013
 BREAD_SOLIMP: Final = (0.5, 0.95, 0.005, 0.5, 2.0)
 """Bread gives way: softer than rubber, over 5 mm (assumed)."""
+BREAD: Final = soft.Material(young_pa=5.0e4, poisson=0.3, damping_s=0.02, solimp=BREAD_SOLIMP)
+"""A firm roll, where the bagel is deformable (assumed)."""
+_HOLE: Final = 0.30
+"""The hole's radius over the bagel's."""
 _SHARES: Final = {"blade": 0.45, "neck": 0.15, "grip": 0.40}
 """Shares of the spatula's mass (assumed): a steel blade, a hollow grip."""
 SPATULA_KG: Final = 0.055
@@ -75,6 +79,7 @@ class FlipBagel(Task):
     train = ("black_pan_and_bagel",)
     test = ("steel_pan_and_bagel",)
     physics = FAST_PHYSICS
+    deformable = True
     nominal_rotation = hand_nominal(SLOPE_DEG)
     randomisation = Randomisation((0.595, 0.0), (0.03, 0.05), (-0.3, 0.3))
 
@@ -91,13 +96,16 @@ class FlipBagel(Task):
 
         _add_pan(spec, variant)
         _add_spatula(spec, variant)
+        for add in (shapes.add_pose_sensors, shapes.add_table_sensor, shapes.add_grip_sensors):
+            add(spec, SPATULA)
+        if self.soft:
+            _add_soft_bagel(spec, variant)
+            return
         _add_bagel(spec, variant)
         for add in (shapes.add_pose_sensors, shapes.add_table_sensor):
-            add(spec, SPATULA)
             add(spec, BAGEL)
         body = mujoco.mjtObj.mjOBJ_XBODY
         world.add_contact_sensor(spec, IN_PAN, (body, BAGEL), (body, PAN), force=False)
-        shapes.add_grip_sensors(spec, SPATULA)
 
     def arrange(self, scene: Scene, generator: np.random.Generator) -> Mapping[str, tuple[Array, Array]]:
         """Pan on the table, spatula in it, bagel on the blade; heading along the handle."""
@@ -223,7 +231,7 @@ def _add_bagel(spec: mujoco.MjSpec, variant: Variant) -> None:
     shapes.touchable(disc, float(np.mean(look.friction)), BAGEL_KG, look.rgba[5])
     disc.group = 3
     disc.solimp = list(BREAD_SOLIMP)
-    hole = 0.30 * radius
+    hole = _HOLE * radius
     thick = (radius - hole) / 2
     middle = (radius + hole) / 2
     angles = np.linspace(0.0, 2 * np.pi, 29)
@@ -238,3 +246,19 @@ def _add_bagel(spec: mujoco.MjSpec, variant: Variant) -> None:
                 size=[0.42 * middle, flat * thick, min(z, 1 - z) * 2 * _BAGEL_HALF_M],
             )
             shapes.decoration(piece, rgba)
+
+
+def _add_soft_bagel(spec: mujoco.MjSpec, variant: Variant) -> None:
+    """The same half bagel, deformable, and a ring to the physics too."""
+    import mujoco
+
+    from deft_env.sim import names
+
+    look, radius = variant.spec, variant.size["bagel_radius"]
+    mesh = soft.ring(_HOLE * radius, radius, 2 * _BAGEL_HALF_M, (0.25, 0.75, 1.0, 1.0, 0.75, 0.25), segments=14)
+    friction = float(np.mean(look.friction))
+    soft.add(spec, BAGEL, mesh, BREAD, mass_kg=BAGEL_KG, friction=friction, colours=(look.rgba[6], look.rgba[5]))
+    geom, body = mujoco.mjtObj.mjOBJ_GEOM, mujoco.mjtObj.mjOBJ_XBODY
+    others = [(body, names.ARM_LINKS[0]), (body, SPATULA)]
+    soft.add_contact_sensor(spec, f"{BAGEL}/table", others, second=(geom, names.TABLE_GEOM), force=False)
+    soft.add_contact_sensor(spec, IN_PAN, others, second=(body, PAN), force=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import mujoco
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from deft_env import grasp
 from deft_env.sim import contact, names, world
+from deft_env.tasks import soft
 from deft_env.tasks.objects import Colour
 
 Array = NDArray[np.float64]
@@ -98,3 +100,21 @@ def add_grip_sensors(spec: mujoco.MjSpec, body: str) -> None:
     for finger in grasp.FINGER_NAMES:
         world.add_contact_sensor(spec, GRIP_SENSORS[finger], (xbody, names.knuckle_body(finger)), (xbody, body))
     world.add_contact_sensor(spec, GRIP_SENSORS["palm"], (geom, names.PALM_GEOM), (xbody, body))
+
+
+def add_soft_grip_sensors(spec: mujoco.MjSpec, others: Sequence[soft.Side]) -> None:
+    """Adds the contacts of each digit and of the palm with the scene's one deformable thing; see ``GRIP_SENSORS``.
+
+    Args:
+        spec: the world.
+        others: what else is there to be touched, but for the hand itself.
+    """
+    xbody, geom = mujoco.mjtObj.mjOBJ_XBODY, mujoco.mjtObj.mjOBJ_GEOM
+    for finger in grasp.FINGER_NAMES:
+        # Fingers meet the thumb, and no other finger.
+        facing = [name for name in grasp.FINGER_NAMES if (name == "thumb") != (finger == "thumb")]
+        digits = [(xbody, names.knuckle_body(name)) for name in facing]
+        soft.add_contact_sensor(
+            spec, GRIP_SENSORS[finger], [*others, *digits], first=(xbody, names.knuckle_body(finger))
+        )
+    soft.add_contact_sensor(spec, GRIP_SENSORS["palm"], others, first=(geom, names.PALM_GEOM))

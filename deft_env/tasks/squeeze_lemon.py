@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from deft_env.tasks import judging, shapes
+from deft_env.tasks import judging, shapes, soft
 from deft_env.tasks.task import FAST_PHYSICS, Randomisation, Scene, Signals, Task, Variant, hand_nominal
 
 if TYPE_CHECKING:
@@ -45,9 +45,16 @@ _DISH_M: Final = 0.010
 _SIDES: Final = 20
 RIND_SOLIMP: Final = (0.5, 0.95, 0.004, 0.5, 2.0)
 """The rind yields a little under a finger: softer than rubber, over 4 mm (assumed)."""
+FRUIT: Final = soft.Material(young_pa=1.0e5, poisson=0.4, damping_s=0.02, solimp=RIND_SOLIMP)
+"""Flesh in its rind, where the lemon is deformable: 5 N shorten it by some millimetres (assumed)."""
 FLESH_SOLREF: Final = (0.02, 1.0)
 FLESH_SOLIMP: Final = (0.1, 0.9, 0.012, 0.5, 2.0)
 """Flesh gives way: the impedance rises over 12 mm of depth (assumed)."""
+
+
+FLESH_FRICTION: Final = 0.8
+# (share of the radius, height over the radius) of the rind's rings, from the cut face to the point.
+_PROFILE: Final = ((0.97, 0.0), (1.0, 0.1), (0.99, 0.45), (0.92, 0.75), (0.74, 1.0), (0.44, 1.18), (0.14, 1.3))
 
 
 class SqueezeLemon(Task):
@@ -78,6 +85,7 @@ class SqueezeLemon(Task):
     train = ("glass_juicer_and_lemon",)
     test = ("plastic_juicer_and_lemon",)
     physics = FAST_PHYSICS
+    deformable = True
     nominal_rotation = hand_nominal(90.0)
     randomisation = Randomisation((0.40, 0.0), (0.04, 0.07), (-0.4, 0.4))
 
@@ -98,16 +106,19 @@ class SqueezeLemon(Task):
             name=STAND, type=mujoco.mjtGeom.mjGEOM_CYLINDER, pos=[0, 0, height / 2], size=[radius, height / 2, 0]
         )
         shapes.fixture(stand, variant.spec.rgba[2])
-        _add_lemon(spec, variant)
-        flesh = spec.add_pair(geomname1="lemon", geomname2="reamer", condim=4)
-        flesh.solref, flesh.solimp = list(FLESH_SOLREF), list(FLESH_SOLIMP)
-        flesh.friction = [0.8, 0.8, 0.01, 1e-4, 1e-4]
-        geom, body = mujoco.mjtObj.mjOBJ_GEOM, mujoco.mjtObj.mjOBJ_XBODY
-        world.add_contact_sensor(spec, REAMER_FORCE, (body, LEMON), (geom, "reamer"))
-        world.add_contact_sensor(spec, ON_STAND, (body, LEMON), (geom, STAND), force=False)
         spec.add_sensor(
             name=REAMER_TIP, type=mujoco.mjtSensor.mjSENS_FRAMEPOS, objtype=mujoco.mjtObj.mjOBJ_SITE, objname="reamer"
         )
+        if self.soft:
+            _add_soft_lemon(spec, variant)
+            return
+        _add_lemon(spec, variant)
+        flesh = spec.add_pair(geomname1="lemon", geomname2="reamer", condim=4)
+        flesh.solref, flesh.solimp = list(FLESH_SOLREF), list(FLESH_SOLIMP)
+        flesh.friction = [FLESH_FRICTION, FLESH_FRICTION, 0.01, 1e-4, 1e-4]
+        geom, body = mujoco.mjtObj.mjOBJ_GEOM, mujoco.mjtObj.mjOBJ_XBODY
+        world.add_contact_sensor(spec, REAMER_FORCE, (body, LEMON), (geom, "reamer"))
+        world.add_contact_sensor(spec, ON_STAND, (body, LEMON), (geom, STAND), force=False)
         for add in (shapes.add_pose_sensors, shapes.add_table_sensor, shapes.add_grip_sensors):
             add(spec, LEMON)
 
@@ -225,10 +236,8 @@ def _add_lemon(spec: mujoco.MjSpec, variant: Variant) -> None:
 
     look, radius = variant.spec, variant.size["lemon_radius"]
     angle = np.arange(_SIDES) * (2 * np.pi / _SIDES)
-    # (share of the radius, height over the radius) of the rings, from the cut face to the point.
-    profile = ((0.97, 0.0), (1.0, 0.1), (0.99, 0.45), (0.92, 0.75), (0.74, 1.0), (0.44, 1.18), (0.14, 1.3))
     vertices = np.concatenate(
-        [radius * np.column_stack([r * np.cos(angle), r * np.sin(angle), np.full(_SIDES, z)]) for r, z in profile]
+        [radius * np.column_stack([r * np.cos(angle), r * np.sin(angle), np.full(_SIDES, z)]) for r, z in _PROFILE]
     )
     spec.add_mesh(name="lemon", uservert=vertices.astype(np.float32).flatten())
     body = shapes.free_body(spec, LEMON)
@@ -237,3 +246,28 @@ def _add_lemon(spec: mujoco.MjSpec, variant: Variant) -> None:
     rind.solimp = list(RIND_SOLIMP)
     face = body.add_geom(type=mujoco.mjtGeom.mjGEOM_CYLINDER, pos=[0, 0, -0.0004], size=[0.86 * radius, 0.0006, 0])
     shapes.decoration(face, look.rgba[1])
+
+
+def _add_soft_lemon(spec: mujoco.MjSpec, variant: Variant) -> None:
+    """The same half lemon, deformable; its sensors measure what rigid ones would."""
+    import mujoco
+
+    from deft_env.sim import names
+
+    look, radius = variant.spec, variant.size["lemon_radius"]
+    # A face of flesh, then the rind's rings without the one that is too near another for an element.
+    profile = [(0.0, 0.0), (0.84, 0.0), *(ring for ring in _PROFILE if ring[1] != 0.1), (0.0, 1.3)]
+    texture = [0.2, 0.4, 0.6, *(1.0 for _ in profile[3:])]
+    mesh = soft.turned(radius * np.array(profile), texture, sides=12)
+    friction, mass = float(np.mean(look.friction)), float(np.mean(look.mass_kg))
+    soft.add(spec, LEMON, mesh, FRUIT, mass_kg=mass, friction=friction, colours=(look.rgba[1], look.rgba[0]))
+    reamer = spec.geom("reamer")
+    # The reamer's contacts are the flesh's: it wins over the rind.
+    reamer.priority, reamer.solref, reamer.solimp = 2, list(FLESH_SOLREF), list(FLESH_SOLIMP)
+    reamer.condim, reamer.friction = 4, [FLESH_FRICTION, 0.01, 1e-4]
+    geom, body = mujoco.mjtObj.mjOBJ_GEOM, mujoco.mjtObj.mjOBJ_XBODY
+    robot = (body, names.ARM_LINKS[0])
+    soft.add_contact_sensor(spec, REAMER_FORCE, [robot], second=(geom, "reamer"))
+    soft.add_contact_sensor(spec, ON_STAND, [robot], second=(geom, STAND), force=False)
+    soft.add_contact_sensor(spec, f"{LEMON}/table", [robot], second=(geom, names.TABLE_GEOM), force=False)
+    shapes.add_soft_grip_sensors(spec, [(geom, names.TABLE_GEOM), (body, JUICER), (body, STAND)])

@@ -17,6 +17,7 @@ from deft_env import grasp
 from deft_env.demonstration import Demonstration
 from deft_env.episode import EpisodeKey
 from deft_env.rigs.rig import PriorError
+from deft_env.tasks import soft
 from deft_env.tasks.objects import OBJECTS, ObjectSpec
 
 if TYPE_CHECKING:
@@ -110,6 +111,8 @@ class Task(ABC):
         randomisation: placement of the scene.
         physics: solver settings that differ from ``PhysicsOptions``' defaults (chosen by the study in
             docs/performance.md).
+        deformable: whether something in it can be made deformable.
+        soft: whether it is: for evaluation and pictures, at several times the cost (``SimulatedRig(soft=True)``).
     """
 
     name: ClassVar[str]
@@ -119,6 +122,13 @@ class Task(ABC):
     nominal_rotation: ClassVar[Array] = hand_nominal(90.0)
     randomisation: ClassVar[Randomisation] = Randomisation()
     physics: ClassVar[Mapping[str, Any]] = {}
+    deformable: ClassVar[bool] = False
+    soft: bool = False
+
+    @property
+    def solver(self) -> Mapping[str, Any]:
+        """Solver settings of the version at hand, rigid or soft."""
+        return soft.PHYSICS if self.soft else self.physics
 
     # --- data -------------------------------------------------------------------------------------------------------
     @property
@@ -233,6 +243,10 @@ class Task(ABC):
         out[grasp.WRIST] = np.asarray(entry["wrist_rad"]) + np.array([0.0, 0.0, heading])
         out[grasp.FINGERS] = [entry["fingers_rad"][name] for name in grasp.JOINT_NAMES]
         return out
+
+    def signals(self, sensors: Signals) -> Signals:
+        """What the judge is shown of the sensors: all, and in the soft version what rigid bodies would have sensed."""
+        return soft.combine(sensors) if self.soft else sensors
 
     # --- the judge: functions of the signals alone -------------------------------------------------------------------
     @abstractmethod
