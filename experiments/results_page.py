@@ -95,8 +95,8 @@ def _bench(folder: Path, tasks: Sequence[str]) -> str:
     ran = tasks or sorted({task for entry in entries for task in entry.tasks})
     rows = ["| " + " | ".join(line) + " |" for line in leaderboard.lines(entries)]
     note = (
-        f"Success after {paper.EPISODES} episodes, mean over {', '.join(ran)} and over training and test objects, 95 % interval "
-        "over seeds; − DEFT: paired difference on the same scenes, p after Holm's correction."
+        f"Success after {paper.EPISODES} episodes, mean over {', '.join(ran)} and over training and test objects, "
+        "95 % interval over seeds; − DEFT: paired difference on the same scenes, p after Holm's correction."
     )
     return "\n".join(
         ["| " + " | ".join(leaderboard.HEAD) + " |", "|---" * len(leaderboard.HEAD) + "|", *rows, "", note]
