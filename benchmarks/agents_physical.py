@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +40,7 @@ AGENTS = (
     "random+best-seen",
 )  # fmt: skip
 Rates = dict[str, dict[int, NDArray[np.float64]]]
-"""Agent -> seed -> success rate (4,) at the marks."""
+"""Agent -> seed -> success rate (4,) at the marks; NaN where a mark other than the last was not evaluated."""
 
 
 def play(args: argparse.Namespace) -> None:
@@ -50,7 +50,12 @@ def play(args: argparse.Namespace) -> None:
         for task in args.tasks:
             started = time.monotonic()
             jobs = sweep.jobs(RunConfig(task=task), args.agents, [task], seeds.stop)
-            mine = tuple(job for job in jobs if job.config.seed in seeds)
+            # The untouched prior belongs to the reference's runs, so that agents added later do not play it again.
+            mine = tuple(
+                replace(job, prior=split_name(job.config.agent)[0] == split_name(REFERENCE)[0])
+                for job in jobs
+                if job.config.seed in seeds
+            )
             plan = sweep.Plan(mine, args.trials, MARKS, splits=tuple(args.splits))
             sweep.run_sweep(plan, args.folder, args.workers, lambda n: None)
             print(f"{task}, seeds {first}-{seeds.stop - 1}: {time.monotonic() - started:.0f} s", flush=True)
@@ -67,9 +72,12 @@ class Results:
 def read(args: argparse.Namespace) -> Results:
     """Success on the first of ``--splits``; only seeds for which every agent of the table is complete."""
     with Store(args.folder, "r") as store:
+        # Not the view of whole evaluations: a policy that has played more trials is judged on the same ones as others.
         rows = store.rows(
-            "SELECT task, agent, seed, policy, after, success_rate FROM evaluations WHERE split = ? AND trials >= ?",
-            (args.splits[0], args.trials),
+            "SELECT task, agent, seed, policy, after, avg(success) AS success_rate FROM evaluation_episodes"
+            " WHERE split = ? AND k < ? AND status IN ('completed', 'failed') AND NOT voided"
+            " GROUP BY run, policy, after HAVING count(*) = ?",
+            (args.splits[0], args.trials, args.trials),
         )
     found: dict[tuple[str, str, str, int, int], float] = {}
     for r in rows:
@@ -83,7 +91,7 @@ def read(args: argparse.Namespace) -> Results:
         for agent in args.agents:
             search, policy = split_name(agent)
             curves = {s: [found.get((task, search, policy, m, s)) for m in MARKS] for s in wanted}
-            rates[agent] = {s: np.array(c, dtype=np.float64) for s, c in curves.items() if None not in c}
+            rates[agent] = {s: np.array(c, dtype=np.float64) for s, c in curves.items() if c[-1] is not None}
         common = sorted(set.intersection(*(set(of_seed) for of_seed in rates.values())))
         if len(common) < 2:
             continue
@@ -111,11 +119,18 @@ def p_value(by_task: list[NDArray[np.float64]]) -> float:
     return float(2 * stats.t.sf(abs(mean) / np.sqrt(variance), sum(len(d) - 1 for d in by_task)))
 
 
+def _measured(by_task: list[NDArray[np.float64]]) -> bool:
+    return not any(np.isnan(d).any() for d in by_task)
+
+
 def _interval(by_task: list[NDArray[np.float64]], *words: str | int) -> statistics.Interval:
     return statistics.stratified_bootstrap(by_task, generator("agents_physical", *words))
 
 
-def _shown(interval: statistics.Interval) -> str:
+def _shown(by_task: list[NDArray[np.float64]], *words: str | int) -> str:
+    if not _measured(by_task):
+        return "–"
+    interval = _interval(by_task, *words)
     return f"{interval.estimate:+.3f} [{interval.low:+.3f}, {interval.high:+.3f}]"
 
 
@@ -123,7 +138,10 @@ def to_level(results: Results, agent: str) -> tuple[str, str]:
     """First mark with a pooled success of at least the reference's at 30; and first with an interval above it."""
     reached = clearly = "–"
     for mark in reversed(MARKS):
-        interval = _interval(differences(results, agent, mark, MARKS[-1]), agent, mark, "level")
+        by_task = differences(results, agent, mark, MARKS[-1])
+        if not _measured(by_task):
+            continue
+        interval = _interval(by_task, agent, mark, "level")
         reached = str(mark) if interval.estimate >= 0 else reached
         clearly = str(mark) if interval.low > 0 else clearly
     return reached, clearly
@@ -145,11 +163,11 @@ def pooled_table(results: Results, agents: list[str]) -> list[str]:
     ]
     for agent in agents:
         means = np.mean([np.mean(list(rates[agent].values()), axis=0) for rates in results.by_task.values()], axis=0)
-        row = [f"`{agent}`", *(f"{m:.3f}" for m in means)]
+        row = [f"`{agent}`", *("–" if np.isnan(m) else f"{m:.3f}" for m in means)]
         if agent == REFERENCE:
             row += ["", "", "", str(last), "–"]
         else:
-            row += [_shown(_interval(differences(results, agent, m, m), agent, m)) for m in (15, last)]
+            row += [_shown(differences(results, agent, m, m), agent, m) for m in (15, last)]
             row += [f"{p_values[agent]:.2g}", *to_level(results, agent)]
         lines.append("| " + " | ".join(row) + " |")
     return lines
@@ -167,7 +185,7 @@ def task_table(results: Results, agents: list[str]) -> list[str]:
         ]
         for agent in agents:
             curves = np.array(list(rates[agent].values()))
-            cell = f"{curves[:, MARKS.index(15)].mean():.2f} / {curves[:, -1].mean():.2f}"
+            cell = " / ".join("–" if np.isnan(m) else f"{m:.2f}" for m in curves[:, [1, -1]].mean(axis=0))
             if agent != REFERENCE:
                 d = curves[:, -1] - np.array([c[-1] for c in rates[REFERENCE].values()])
                 interval = statistics.t_interval(d)

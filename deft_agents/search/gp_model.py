@@ -32,17 +32,17 @@ class GPConfig:
         wrist: of the wrist group.
         fingers: of the finger group.
         noise: noise variances that are tried, as a share of the signal's.
-        drop: how far the prior mean falls, in standard deviations of the rewards, from the affordance prior to a
-            typical draw of the initial distribution.
+        drop: how far the prior mean falls along position, wrist and fingers, in standard deviations of the rewards:
+            with one number for all, from the affordance prior to a typical draw of the initial distribution.
         keep: how many of the grid's hyper-parameters are averaged, by evidence.
         strength: pseudo-observations behind a signal variance of one.
     """
 
-    mu: tuple[float, ...] = (1.5, 3.0, 8.0)
+    mu: tuple[float, ...] = (1.0, 2.0, 4.0)
     wrist: tuple[float, ...] = (1.5, 3.0, 8.0)
     fingers: tuple[float, ...] = (10.0, 30.0, 100.0)
     noise: tuple[float, ...] = (0.3,)
-    drop: float = 3.0
+    drop: tuple[float, float, float] = (1.0, 2.0, 0.5)
     keep: int = 6
     strength: float = 4.0
 
@@ -64,6 +64,7 @@ class GroupedGP:
     def __init__(self, z: Array, rewards: Array, config: GPConfig | None = None) -> None:
         """Fits to points (n, 22) in units of sigma and their rewards (n,), n >= 1."""
         self.config = c = config or GPConfig()
+        self._fall: Array = np.array(c.drop)[_OF_DIM] / grasp.DIM
         self.z = z
         self.offset = float(rewards.mean())
         # Rewards that are all the same say nothing about their scale; the floor keeps noise from being blown up.
@@ -89,7 +90,7 @@ class GroupedGP:
         self.alpha: Array = np.einsum("hnm,m->hn", self.precision, y)
 
     def _prior_mean(self, z: Array) -> Array:
-        mean: Array = -self.config.drop * (np.einsum("...d,...d->...", z, z) / grasp.DIM - 1.0)
+        mean: Array = self._fall.sum() - np.einsum("...d,d,...d->...", z, self._fall, z)
         return mean
 
     def predict(self, points: Array) -> tuple[Array, Array]:
@@ -121,7 +122,7 @@ class GroupedGP:
         pull = k * (by_mean[..., None] * self.alpha[:, None, :] - 2.0 * by_left[..., None] * projected)
         pulls = np.einsum("hmn,hg->mng", pull, self.inverse)[:, :, _OF_DIM]
         slope = np.einsum("mnd,nd->md", pulls, self.z) - points * pulls.sum(axis=1)
-        return total, deviation, slope - 2.0 * self.config.drop / grasp.DIM * points
+        return total, deviation, slope - 2.0 * self._fall * points
 
 
 def into_region(points: Array, radius: float, box: float) -> Array:
