@@ -52,5 +52,5 @@ lint: install
 
 bench: install
 	for script in benchmarks/*.py; do \
-	  case $$script in */physics_study.py|*/env_throughput.py|*/gpu_throughput.py) flags=--quick;; *) flags=;; esac; \
+	  case $$script in */agents_physical.py|*/physics_study.py|*/env_throughput.py|*/gpu_throughput.py) flags=--quick;; *) flags=;; esac; \
 	  $(BIN)/python $$script $$flags || exit 1; done

@@ -208,7 +208,10 @@ def main() -> None:
     parser.add_argument("--block", type=int, default=10, help="seeds that advance together")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--table-only", action="store_true")
+    parser.add_argument("--quick", action="store_true", help="one task, two seeds, three agents: minutes, no claim")
     args = parser.parse_args()
+    if args.quick:
+        args.tasks, args.seeds, args.trials, args.agents = ["PickCup"], 2, 4, ["deft", "gp+argmax", "random+best-seen"]
     if not args.table_only:
         play(args)
     if REFERENCE not in args.agents:
