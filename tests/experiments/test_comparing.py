@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from deft_experiments import anytime, comparing, statistics
+from deft_experiments import anytime, cli, comparing, rates, statistics
 from deft_experiments.comparing import Scores
+from deft_experiments.store import Store
 
 
 def streams(generator: np.random.Generator, mean: float, runs: int, seeds: int) -> np.ndarray:
@@ -101,3 +105,31 @@ def test_over_seeds() -> None:
     assert statistics.over_seeds([0.3]).high == 1.0
     with pytest.raises(ValueError, match=r"\[0, 1\]"):
         statistics.over_seeds([1.2, 0.1])
+
+
+def test_compare_command_until_decided(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["compare", "cem+elite-mean", "random+best-seen", "--tasks", "PickCup", "--rig", "landscape"]
+    words += ["--episodes", "11", "--eval-at", "5", "--trials", "2", "--seeds", "2", "--max-seeds", "4"]
+    assert cli.main([*words, "--until-decided", "--workers", "1", "--out", str(tmp_path), "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["seeds"] == 4, "four seeds decide nothing: it went on to the last"
+    assert result["decision"]["verdict"] == "open"
+    # 4 seeds x 2 searches (deft shares cem's); three policies after 5 and 11 episodes, the prior once a seed.
+    assert result["cost"] == {"runs": 8, "episodes": 8 * 11 + 4 * 2 * 2 * (3 * 2 + 1)}
+    with Store(tmp_path) as store:
+        found = rates.read(store)
+    by_seed = [
+        [
+            np.mean(
+                [
+                    found[rates.Method(*name, "simulated", "oracle", 11), "PickCup", s][seed].rate
+                    for s in ("train", "test")
+                ]
+            )
+            for seed in range(4)
+        ]
+        for name in (("cem", "elite-mean"), ("random", "best-seen"))
+    ]
+    assert result["difference"]["estimate"] == pytest.approx(np.mean(by_seed[0]) - np.mean(by_seed[1]))
+    assert set(result["reach"]) == {"level", "levels", "at", "cem+elite-mean", "random+best-seen", "deft"}
+    assert np.array(result["wins"]["matrix"]).shape == (3, 3)
