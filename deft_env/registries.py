@@ -148,6 +148,13 @@ rewards.register(
 )
 rewards.register(
     Entry(
+        "time-contrastive",
+        "deft_env.rewards.embedding:TimeContrastiveReward",
+        "negative distance to the goal image, features trained on synthetic videos; weights: time-contrastive",
+    )
+)
+rewards.register(
+    Entry(
         "resnet18-random",
         "deft_env.rewards.embedding:RandomResNet18Reward",
         "negative distance to the goal image, features of a random network",
@@ -170,6 +177,14 @@ encoders.register(
         "resnet18",
         "deft_env.encoders.networks:ResNet18Encoder",
         "ResNet18 trained on ImageNet, 512 features; weights: resnet18",
+        slow=True,
+    )
+)
+encoders.register(
+    Entry(
+        "time-contrastive",
+        "deft_env.encoders.networks:TimeContrastiveEncoder",
+        "small network trained on synthetic videos with R3M's objective; weights: time-contrastive",
         slow=True,
     )
 )

@@ -198,8 +198,8 @@ def page(cells: Mapping[str, Cell], args: Args, tasks: Sequence[str], hashes: Ma
     lines = [
         "# Zero-shot success of priors",
         "",
-        f"{args.scenes} scenes a cell (seed {args.seed}, role {ROLE}), the same for every prior, each grasp executed as",
-        "it is, no fine-tuning; differences with paired t intervals, bold where they exclude zero from below, not",
+        f"{args.scenes} scenes a cell (seed {args.seed}, role {ROLE}), the same for every prior, each grasp executed",
+        "as it is, no fine-tuning; differences with paired t intervals, bold where they exclude zero from below, not",
         f"corrected for the number of tasks. {files}. `simulated` is a stand-in: the",
         "reference grasp with a calibrated error. Seconds include rendering, on whatever machine this was. Written by",
         "`python -m deft_experiments.zero_shot`.",

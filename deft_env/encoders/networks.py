@@ -29,16 +29,19 @@ class NetworkEncoder(Encoder):
 
     def _encode_one(self, image: NDArray[np.uint8]) -> NDArray[np.float64]:
         with single_thread():
-            x = normalise(torch.from_numpy(to_input(image).copy())[None])
-            out: NDArray[np.float64] = self._trunk.pooled(x)[0].double().numpy()
+            out: NDArray[np.float64] = self._trunk.pooled(self._input(image))[0].double().numpy()
         return out
+
+    def _input(self, image: NDArray[np.uint8]) -> torch.Tensor:
+        """What the trunk sees of one image: (1, 3, S, S)."""
+        return normalise(torch.from_numpy(to_input(image).copy())[None])
 
     def spatial(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Features before pooling, (N, 512, 7, 7), one image at a time; not cached."""
         rows = []
         with single_thread():
             for image in images:
-                rows.append(self._trunk.spatial(normalise(torch.from_numpy(to_input(image).copy())[None]))[0].numpy())
+                rows.append(self._trunk.spatial(self._input(image))[0].numpy())
         return np.array(rows, dtype=np.float32)
 
 
@@ -74,3 +77,37 @@ class RandomResNet18Encoder(NetworkEncoder):
             torch.manual_seed(seed)
             trunk = ResNet18()
         super().__init__(trunk)
+
+
+class TimeContrastiveEncoder(NetworkEncoder):
+    """A small network trained on synthetic videos with R3M's objective (``time_contrastive``); not R3M itself.
+
+    Pictures are reduced to ``time_contrastive.IMAGE_PX``; 128 features at the usual width.
+    """
+
+    name = "time-contrastive"
+
+    def __init__(self, weights: checkpoints.Weights | None = None) -> None:
+        """Reads ``weights["time-contrastive"]``, which ``time_contrastive.train_encoder`` wrote.
+
+        Raises:
+            ValueError: without a file, or if it is not one of these.
+            FileNotFoundError: if there is no such file.
+        """
+        from deft_env.encoders import time_contrastive
+        from deft_env.prior.checkpoint import load_tensors
+
+        path = checkpoints.weights_path(weights, self.name)
+        tensors, metadata = load_tensors(path)
+        width = metadata.get("width")
+        if metadata.get("format") != time_contrastive.FORMAT or not isinstance(width, int) or not 1 <= width <= 64:
+            raise ValueError(f"{path}: expected a {time_contrastive.FORMAT} file, got {metadata.get('format')!r}")
+        trunk = ResNet18(width=width)
+        checkpoints.fit(trunk, tensors, path, "the time-contrastive encoder")
+        super().__init__(trunk)
+
+    def _input(self, image: NDArray[np.uint8]) -> torch.Tensor:
+        from deft_env.encoders.time_contrastive import IMAGE_PX
+        from deft_env.video.crops import shrink
+
+        return normalise(torch.from_numpy(np.ascontiguousarray(shrink(to_input(image)[None], IMAGE_PX))))

@@ -133,6 +133,18 @@ class ResNet18Reward(EmbeddingReward):
         super().__init__(ResNet18Encoder(weights), goal)
 
 
+class TimeContrastiveReward(EmbeddingReward):
+    """Reward by the small network trained on synthetic videos with R3M's objective; never reported as R3M."""
+
+    name = "time-contrastive"
+
+    def __init__(self, weights: Weights | None = None, goal: str = "") -> None:
+        """Reads ``weights["time-contrastive"]``."""
+        from deft_env.encoders.networks import TimeContrastiveEncoder
+
+        super().__init__(TimeContrastiveEncoder(weights), goal)
+
+
 class RandomResNet18Reward(EmbeddingReward):
     """Reward by a random ResNet18: a stand-in, for machines without weights and for tests; never reported as R3M."""
 

@@ -20,8 +20,10 @@ class Args:
     """Trains a network; an interrupted run goes on from its last checkpoint when started again.
 
     Attributes:
-        what: affordance: the network f of the prior.
-        data: folders of label shards, as deft extract writes them.
+        what: affordance: the network f of the prior; encoder: a small visual encoder by R3M's objective, of which only
+            --data, --out, --seed and --lr count.
+        data: folders of label shards, as deft extract writes them; for the encoder one folder of synthetic videos with
+            every picture.
         out: folder of weights, checkpoints, log and overlay pictures.
         preset: paper (the paper's sizes) or small (a few MB, for CPUs).
         trunk: first weights of the trunk: random, r3m or resnet18 (the last two need --weights).
@@ -36,7 +38,7 @@ class Args:
         resume: go on where an interrupted run of the same configuration stopped.
     """
 
-    what: Annotated[Literal["affordance"], tyro.conf.Positional]
+    what: Annotated[Literal["affordance", "encoder"], tyro.conf.Positional]
     data: tuple[Path, ...]
     out: Path = Path("runs/affordance")
     preset: Literal["paper", "small"] = "paper"
@@ -63,6 +65,22 @@ def show(row: Mapping[str, Any]) -> None:
     print(", ".join(words), flush=True)
 
 
+def _encoder(args: Args) -> int:
+    from deft_env.encoders.time_contrastive import LEARNING_RATE, EncoderTrainConfig, train_encoder
+
+    if len(args.data) != 1:
+        raise UsageError(f"--data: expected one folder of synthetic videos, got {len(args.data)}")
+    out = args.out / "time-contrastive.safetensors"
+    try:
+        train_encoder(
+            EncoderTrainConfig(str(args.data[0]), str(out), seed=args.seed, lr=args.lr or LEARNING_RATE), print
+        )
+    except (ValueError, OSError) as error:
+        raise UsageError(str(error)) from error
+    print(f"{out}; use it with: --encoder (or --reward) time-contrastive --weights time-contrastive={out}")
+    return 0
+
+
 def run(args: Args) -> int:
     """Trains, and says where the weights are and how to use them."""
     from deft_env.prior.train import TrainConfig, train
@@ -70,6 +88,8 @@ def run(args: Args) -> int:
     for folder in args.data:
         if not folder.is_dir():
             raise UsageError(f"--data {folder}: there is no such folder; deft extract makes one")
+    if args.what == "encoder":
+        return _encoder(args)
     weights = {name: str(path) for name, path in cfg.parse_weights(args.weights).items()}
     same = ("preset", "trunk", "text", "seed", "validation", "device", "resume")
     try:
