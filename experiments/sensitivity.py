@@ -1,8 +1,8 @@
 """How a task's success depends on the error of a grasp: along each coordinate, and by size and group.
 
-``python -m deft_experiments.sensitivity PickCup`` prints, from the reference grasp, success and score when one coordinate
-is off by -2, -1, 1, 2 sigma, and under residuals N(0, (s sigma)^2) of each group for s = 0, 0.5, 1, 2, 4. It is the evidence
-from which ``prior_error_sigma`` in a task's data file was chosen, and the table of the docs.
+``python -m deft_experiments.sensitivity PickCup`` prints, from the reference grasp, success and score when one
+coordinate is off by -2, -1, 1, 2 sigma, and under residuals N(0, (s sigma)^2) of each group for s = 0, 0.5, 1, 2, 4. It
+is the evidence from which ``prior_error_sigma`` in a task's data file was chosen, and the table of the docs.
 """
 
 from __future__ import annotations
