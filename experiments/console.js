@@ -10,7 +10,7 @@ function say(text, bad) {
 }
 
 async function post(kind, data) {
-  if (busy && kind !== "stop") return;
+  if (busy && kind !== "stop" && kind !== "abort") return;  // ending and stopping never wait for another click
   busy = true;
   say("saving …");
   try {
