@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
-EXTRAS := dev,nevergrad,sb3,hardware,console
+EXTRAS := dev,nevergrad,sb3,hardware,console,export
 DEBIAN_GL := libegl1 libegl-mesa0 libgl1 libgl1-mesa-dri libosmesa6
 
 # One thread a process: the same bits everywhere, and faster on few cores.
