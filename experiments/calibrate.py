@@ -2,8 +2,8 @@
 
 ``python -m deft_experiments.calibrate PickCup`` plays, for the error in the task's data file (or ``--common`` given as
 ``name=sigma`` pairs), the reference grasp, the prior alone, and agents in lockstep over seeds, and prints success after
-10, 20 and 30 episodes of the elite mean. The rules that a calibration keeps are checked: common error at most 2.5 sigma
-in whitened norm and 2 sigma in a coordinate, dependent part about 0.5 sigma rms (SPEC, "How hard a simulated task is").
+10, 20 and 30 episodes of the elite mean. Two rules are checked: the common error has a whitened norm of at most 2.5
+sigma and at most 2 sigma in a coordinate, so that thirty episodes can mend it.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from deft_env.episode import Context, EpisodeKey, generator
 from deft_env.prior.simulated import SimulatedPrior
 from deft_env.rigs.rig import PriorError
 from deft_env.rigs.simulated import SimulatedRig
+from deft_experiments import statistics
 
 Array = NDArray[np.float64]
 MAX_NORM: Final = 2.5
@@ -145,9 +146,10 @@ class Bench:
 
 def interval(per_seed: Array) -> str:
     """Mean with a t interval over seeds."""
-    m = per_seed.mean()
-    half = 2.09 * per_seed.std(ddof=1) / np.sqrt(len(per_seed)) if len(per_seed) > 1 else np.nan
-    return f"{m:.2f} +- {half:.2f}"
+    if len(per_seed) < 2:
+        return f"{per_seed.mean():.2f}"
+    found = statistics.t_interval(per_seed)
+    return f"{found.estimate:.2f} [{found.low:.2f}, {found.high:.2f}]"
 
 
 def main(config: Config) -> dict[str, Any]:
