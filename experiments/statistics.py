@@ -208,7 +208,7 @@ def beta_binomial_p(rates: ArrayLike, trials: int, k: int, paper_trials: int = 1
 
     The paper shows one run of ten trials. A beta distribution is fitted to our per-seed success rates by moments (the
     binomial noise of ``trials`` trials taken off); the result is the probability of all counts that are no more likely
-    than ``k`` (SPEC, end of section 10).
+    than ``k``.
 
     Args:
         rates: (n,) success rate of each seed.

@@ -63,7 +63,7 @@ PRESETS: Final = {
         mlp_width=192,
     ),
 }
-"""``paper``: SPEC section 4. ``small``: a few MB, for CPUs (our choice)."""
+"""``paper``: sizes of the paper, section 3.1 and appendix. ``small``: a few MB, for CPUs (our choice)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

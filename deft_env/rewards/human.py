@@ -1,4 +1,4 @@
-"""The ``human`` reward: the operator's continuous score from 0 to 1 (paper, section 4; SPEC section 7)."""
+"""The ``human`` reward: the operator's continuous score from 0 to 1 (paper, section 4)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The contract of a reward: what the agent is told, kept apart from success and score (SPEC, section 7)."""
+"""The contract of a reward: what the agent is told, kept apart from success and score (our choice)."""
 
 from __future__ import annotations
 

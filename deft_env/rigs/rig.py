@@ -20,7 +20,7 @@ from deft_env.episode import EpisodeKey, Frame, Outcome, Status
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PriorError:
-    """How a simulated affordance prior errs, in units of sigma (SPEC "How hard a simulated task is").
+    """How a simulated affordance prior errs, in units of sigma (the rules it keeps: docs/tasks.md).
 
     Attributes:
         common: (22,) the same in every episode: the human-to-robot error that fine-tuning can learn.

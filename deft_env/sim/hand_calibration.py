@@ -1,6 +1,6 @@
 """The simulated hand's own calibration: which set points reach which angles in free air, against the joints' springs.
 
-The real hand's counterpart is its learned motor map (SPEC, section 5).
+The real hand's counterpart is its learned motor map.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ def test_wilson_is_scipys(k: int, n: int) -> None:
 
 
 def test_wilson_published() -> None:
-    interval = statistics.wilson(8, 10)  # SPEC section 10: 0.49-0.94
+    interval = statistics.wilson(8, 10)  # tables of Wilson intervals: 0.49-0.94
     assert (round(interval.low, 2), round(interval.high, 2)) == (0.49, 0.94)
 
 
@@ -71,7 +71,7 @@ def test_stratified_bootstrap_resamples_within_strata() -> None:
 
 
 def test_fisher_published() -> None:
-    assert statistics.fisher(8, 10, 4, 10) == pytest.approx(0.17, abs=5e-3)  # SPEC section 10
+    assert statistics.fisher(8, 10, 4, 10) == pytest.approx(0.17, abs=5e-3)
     assert f"{statistics.fisher(44, 60, 18, 60):.0e}" == "4e-06"  # the same place: table 2, pooled
 
 
@@ -157,7 +157,7 @@ def test_bad_input(call: object) -> None:
 
 
 def test_paper_pooled_counts() -> None:
-    """SPEC section 10: 44 of 60 for DEFT against 18 of 60 for affordance only, on the training objects."""
+    """Table 2 of the paper: 44 of 60 for DEFT against 18 of 60 for affordance only, on the training objects."""
 
     def pooled(row: str) -> int:
         return sum(cell.successes("train") for cell in paper_results.TABLE_2[row].values())

@@ -1,4 +1,4 @@
-"""The motor map: 12 motor angles <-> 16 finger joint angles, fitted to recorded pairs (SPEC section 5).
+"""The motor map: 12 motor angles <-> 16 finger joint angles, fitted to recorded pairs.
 
 Motors do not know where tendon-driven fingers are, so pairs (motor angles, joint angles seen by a camera) are recorded
 and a map is learned; commands go through its inverse. The model (our choice): a joint follows its own motor through a

@@ -4,7 +4,7 @@ An episode: the arm parks, the operator prepares the scene, the camera looks; th
 checked, and played: above the pre-grasp, approach, close, hold, the 40 displacements, settle. Before the next scene the
 arm goes back along the same way, so that what it holds is put down where it was taken.
 
-What ends an episode early (DESIGN section 4): a collision or a limit that the grasp led to is ``failed``; a device's
+What ends an episode early (see ``Status``): a collision or a limit that the grasp led to is ``failed``; a device's
 fault, a stop, nobody there is ``faulted``; the operator's word is ``voided``. After a failure or a fault the arm stands
 still and the hand is limp, and nothing moves again until the operator has said that the trouble is mended.
 """
