@@ -138,6 +138,8 @@ class RealSenseCamera:
             CameraError: one of its kinds.
         """
         self._rs = load_sdk()
+        # A stream counts its frames from the start: what the last one showed says nothing about this one.
+        self._last, self._digest = None, b""
         self._stream = self._source.start()
         self._align = self._rs.align(self._rs.stream.color)
         self._filters = [self._filter(name) for name in FILTERS if name in self.config.filters]

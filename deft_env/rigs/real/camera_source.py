@@ -143,6 +143,9 @@ class PipelineSource:
             config.enable_stream(rs.stream.color, *self._size, rs.format.rgb8, self._fps)
         pipeline = rs.pipeline()
         try:
+            if self._recording is not None:
+                # Before the first picture is read: a playback in real time drops what nobody has asked for yet.
+                config.resolve(rs.pipeline_wrapper(pipeline)).get_device().as_playback().set_real_time(False)
             profile = pipeline.start(config)
         except RuntimeError as error:
             where = str(self._recording or f"the camera {self._serial!r}")
@@ -151,8 +154,6 @@ class PipelineSource:
                 f"{error}; check the USB 3 cable and that no other program uses it"
             ) from error
         device = profile.get_device()
-        if self._recording is not None:
-            device.as_playback().set_real_time(False)
         self._pipeline = pipeline
         return Stream(*_describe(rs, device), float(device.first_depth_sensor().get_depth_scale()))
 
