@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from deft_env.tasks import judging
 from deft_env.tasks.cup import CUP, arrange_cup, build_cup, cup_frame
+from deft_env.tasks.distractors import Distractor
 from deft_env.tasks.task import FAST_PHYSICS, Randomisation, Scene, Signals, Task, Variant, hand_nominal
 
 if TYPE_CHECKING:
@@ -26,14 +27,15 @@ class PickCup(Task):
     Action, observation, arguments: those of ``deft_env.env.GraspEnv``.
 
     Randomisation: object (train: tapered solo cup; test: straight blue cup with a handle, heavier and more slippery),
-    three sizes, place (10 x 16 cm), heading (+-0.45 rad, which turns the approach), mass, friction.
+    three sizes, place (10 x 16 cm), heading (+-0.45 rad, which turns the approach), mass, friction. Test scenes have a
+    sugar bag beside the cup.
 
     Success (paper, appendix F): the cup leaves the table and stays grasped to the end of the trial.
 
     Score: 0.1 touched, 0.2 held when the lift begins, 0.3 for the height reached (all at 6 cm), 0.4 for the share of
     the last half of the lift during which it is held clear of the table.
 
-    Version history: v0.
+    Version history: v0; revised: a sugar bag in the scenes of the test split.
     """
 
     name = "PickCup"
@@ -42,6 +44,7 @@ class PickCup(Task):
     test = ("blue_cup",)
     nominal_rotation = hand_nominal(25.0)
     randomisation = Randomisation((0.46, 0.0), (0.05, 0.08), (-0.45, 0.45))
+    distractor = Distractor("sugar_bag", (-0.02, 0.05), (0.13, 0.16), 0.5)
     physics = FAST_PHYSICS
 
     @property
@@ -52,6 +55,7 @@ class PickCup(Task):
     def build(self, spec: mujoco.MjSpec, variant: Variant) -> None:
         """Adds the cup and its sensors."""
         build_cup(spec, variant)
+        self.build_distractor(spec, variant)
 
     def arrange(self, scene: Scene, generator: np.random.Generator) -> Mapping[str, tuple[Array, Array]]:
         """The cup stands upright, its handle anywhere a hand from the front does not meet it."""

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deft_env.tasks import judging, shapes
+from deft_env.tasks.distractors import Distractor
 from deft_env.tasks.task import FAST_PHYSICS, Randomisation, Scene, Signals, Task, Variant, hand_nominal
 
 if TYPE_CHECKING:
@@ -63,7 +64,8 @@ class PickGrape(Task):
     Action, observation, arguments: those of ``deft_env.env.GraspEnv``.
 
     Randomisation: object (train: green grapes; test: purple grapes, larger, heavier, more slippery), five sizes, place
-    (10 x 16 cm), heading (+-0.6 rad), the turn of the bunch about its stalk, mass, friction.
+    (10 x 16 cm), heading (+-0.6 rad), the turn of the bunch about its stalk, mass, friction. Test scenes have a toy
+    tomato beside the bunch.
 
     Success (paper, appendix F): all grapes are held above the table; one fallen grape is a failure. A grape whose stem
     broke counts as long as it stays in the hand.
@@ -71,13 +73,14 @@ class PickGrape(Task):
     Score: 0.1 touched, 0.15 held when the lift begins, 0.2 for the height of the stalk while held (all at 5 cm), 0.35
     for the share of grapes above the table through the end, 0.2 if those are all.
 
-    Version history: v0.
+    Version history: v0; revised: a toy tomato in the scenes of the test split.
     """
 
     name = "PickGrape"
     instruction = "pick up the grapes"
     train = ("green_bunch",)
     test = ("purple_bunch",)
+    distractor = Distractor("toy_tomato", (-0.02, 0.05), (0.11, 0.14), 3.0)
     physics = FAST_PHYSICS
     nominal_rotation = hand_nominal(90.0)
     randomisation = Randomisation((0.45, 0.0), (0.05, 0.08), (-0.6, 0.6))
@@ -108,6 +111,7 @@ class PickGrape(Task):
         )
         shapes.add_table_sensor(spec, BUNCH)
         shapes.add_grip_sensors(spec, BUNCH)
+        self.build_distractor(spec, variant)
 
     def arrange(self, scene: Scene, generator: np.random.Generator) -> Mapping[str, tuple[Array, Array]]:
         """The bunch upright on its stand, turned about its stalk at random."""

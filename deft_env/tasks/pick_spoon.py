@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deft_env.tasks import judging, shapes
+from deft_env.tasks.distractors import Distractor
 from deft_env.tasks.spoon import SPOON, build_spoon
 from deft_env.tasks.task import FAST_PHYSICS, Randomisation, Scene, Signals, Task, Variant, hand_nominal
 
@@ -30,14 +31,14 @@ class PickSpoon(Task):
     Action, observation, arguments: those of ``deft_env.env.GraspEnv``.
 
     Randomisation: object (train: wooden spoon; test: thinner, heavier, more slippery steel spoon), three sizes, place
-    (10 x 16 cm), heading (+-0.6 rad), mass, friction.
+    (10 x 16 cm), heading (+-0.6 rad), mass, friction. Test scenes have a knife beside the spoon.
 
     Success (paper, appendix F): the spoon does not touch the table at the end.
 
     Score: 0.1 touched, 0.2 held when the lift begins, 0.3 for the height reached (all at 6 cm), 0.4 for the share of
     the last half of the lift during which no part of it touches the table.
 
-    Version history: v0.
+    Version history: v0; revised: a knife in the scenes of the test split.
     """
 
     name = "PickSpoon"
@@ -46,6 +47,7 @@ class PickSpoon(Task):
     test = ("steel_spoon",)
     nominal_rotation = hand_nominal(90.0)
     randomisation = Randomisation((0.45, 0.0), (0.05, 0.08), (-0.6, 0.6))
+    distractor = Distractor("knife", (-0.02, 0.02), (0.09, 0.11), 0.15)
     physics = FAST_PHYSICS
 
     @property
@@ -56,6 +58,7 @@ class PickSpoon(Task):
     def build(self, spec: mujoco.MjSpec, variant: Variant) -> None:
         """Adds the spoon and its sensors."""
         build_spoon(spec, variant, arch_m=ARCH_M)
+        self.build_distractor(spec, variant)
 
     def arrange(self, scene: Scene, generator: np.random.Generator) -> Mapping[str, tuple[Array, Array]]:
         """The spoon lies on the table, bowl away from the robot."""

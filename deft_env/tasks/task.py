@@ -18,6 +18,7 @@ from deft_env.demonstration import Demonstration
 from deft_env.episode import EpisodeKey
 from deft_env.rigs.rig import PriorError
 from deft_env.tasks import soft
+from deft_env.tasks.distractors import Distractor
 from deft_env.tasks.objects import OBJECTS, ObjectSpec
 
 if TYPE_CHECKING:
@@ -109,6 +110,7 @@ class Task(ABC):
         train, test: names of the objects of each split, different in shape and look.
         nominal_rotation: (3, 3) R_nominal, the orientation at which the wrist angles are zero.
         randomisation: placement of the scene.
+        distractor: what else stands on the table in scenes of the test split.
         physics: solver settings that differ from ``PhysicsOptions``' defaults (chosen by the study in
             docs/performance.md).
         deformable: whether something in it can be made deformable.
@@ -121,6 +123,7 @@ class Task(ABC):
     test: ClassVar[tuple[str, ...]]
     nominal_rotation: ClassVar[Array] = hand_nominal(90.0)
     randomisation: ClassVar[Randomisation] = Randomisation()
+    distractor: ClassVar[Distractor | None] = None
     physics: ClassVar[Mapping[str, Any]] = {}
     deformable: ClassVar[bool] = False
     soft: bool = False
@@ -173,6 +176,11 @@ class Task(ABC):
     def build(self, spec: mujoco.MjSpec, variant: Variant) -> None:
         """Adds the objects of ``variant`` and the task's sensors to the workplace ``spec``."""
 
+    def build_distractor(self, spec: mujoco.MjSpec, variant: Variant) -> None:
+        """Adds the task's distractor where ``variant`` is of the test split; ``build`` calls it last."""
+        if self.distractor is not None and variant.object in self.test:
+            self.distractor.build(spec, variant)
+
     @abstractmethod
     def arrange(self, scene: Scene, generator: np.random.Generator) -> Mapping[str, tuple[Array, Array]]:
         """Poses of the bodies (position, quaternion wxyz) for a drawn scene; jitter between parts is drawn here."""
@@ -219,8 +227,14 @@ class Task(ABC):
             friction={body: float(friction) for body in self.bodies},
             descriptor=np.concatenate([u[:3] * _DESCRIPTOR_SCALE, size]),
         )
-        poses = self.arrange(scene, generator)
-        return Scene(scene.variant, position, scene.yaw_rad, poses, scene.mass_scale, scene.friction, scene.descriptor)
+        poses = dict(self.arrange(scene, generator))
+        masses, frictions = dict(scene.mass_scale), dict(scene.friction)
+        if self.distractor is not None and key.split == "test":
+            name = self.distractor.object
+            poses[name], masses[name], frictions[name] = self.distractor.place(
+                position, scene.yaw_rad, key.generator("distractor")
+            )
+        return Scene(scene.variant, position, scene.yaw_rad, poses, masses, frictions, scene.descriptor)
 
     # --- the person's grasp -----------------------------------------------------------------------------------------
     @abstractmethod

@@ -1,4 +1,4 @@
-"""Plays the golden episodes; run as a script, it writes them anew (say why in the commit)."""
+"""Plays the golden episodes; as a script, it writes those of the named tasks (or all) anew (say why in the commit)."""
 
 from __future__ import annotations
 
@@ -63,5 +63,7 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["--digest"]:
         print(digest(play(sys.argv[2], int(sys.argv[3]))))
     else:
-        PATH.write_text(json.dumps({name: record(name) for name in registries.TASK_WORDS}, indent=1) + "\n")
+        kept = json.loads(PATH.read_text(encoding="utf-8")) if sys.argv[1:] else {}
+        anew = {name: record(name) for name in sys.argv[1:] or registries.TASK_WORDS}
+        PATH.write_text(json.dumps({**kept, **anew}, indent=1) + "\n")
         print(PATH)
