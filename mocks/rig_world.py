@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import mujoco
 import numpy as np
@@ -31,6 +31,9 @@ from deft_env.sim.scenes import SceneModels
 from deft_env.tasks.task import PHASE_SIGNAL, Task
 from deft_mocks.dynamixel_motor import MotorGoal, MotorReading
 
+if TYPE_CHECKING:
+    from mujoco.batch import Batch
+
 Array = NDArray[np.float64]
 
 FULL_CURRENT_MA: Final = 350.0
@@ -39,6 +42,28 @@ STRIKE_N: Final = {1: 240.0, 2: 180.0, 3: world.STRIKE_LIMIT_N, 4: 90.0, 5: 60.0
 """Force that the arm's controller takes for a collision, by sensitivity (assumed)."""
 TICK_S: Final = 0.020
 _LIMITS: Final = np.array([MOTOR_LIMIT_NM[name.rsplit("_", 1)[1]] for name in grasp.MOTOR_NAMES])
+
+
+class OneWorld:
+    """One world in the shape of a native batch, for ``Task.tick``: what such functions read and write, no more."""
+
+    def __init__(self, data: mujoco.MjData) -> None:
+        """The world of ``data``."""
+        self._data = data
+
+    @property
+    def sensordata(self) -> Array:
+        """(1, n) sensor readings."""
+        return np.asarray(self._data.sensordata)[None]
+
+    @property
+    def eq_active(self) -> NDArray[np.uint8]:
+        """(1, n) which constraints are on; assign the whole."""
+        return np.asarray(self._data.eq_active)[None]
+
+    @eq_active.setter
+    def eq_active(self, value: ArrayLike) -> None:
+        self._data.eq_active[:] = np.asarray(value)[0]
 
 
 class RigWorld:
@@ -55,6 +80,7 @@ class RigWorld:
         """(streamed tick since the scene was set, what happens then): called once, in the thread that moves the arm."""
         self._strike_n = 0.0
         self._rest_s = self._since_tick_s = 0.0
+        self._streamed = False
         self._goals: dict[str, MotorGoal] = {}
         self._load(EpisodeKey(task, "train", "train", 0, 0), *parked())
         self.arm, self.hand = ArmFace(self), HandFace(self)
@@ -62,10 +88,8 @@ class RigWorld:
     # --- scenes -----------------------------------------------------------------------------------------------------
     def _of(self, name: str) -> SceneModels:
         if name not in self._scenes:
-            made = tasks.load(name)()
-            if type(made).tick is not Task.tick:
-                raise ValueError(f"task {name}: it has worlds that do more than physics, which this stand-in lacks")
-            self._scenes[name] = SceneModels(made, world.PhysicsOptions(**made.physics))
+            made: Task = tasks.load(name)()
+            self._scenes[name] = SceneModels(made, world.PhysicsOptions(**made.solver))
         return self._scenes[name]
 
     def reset(self, key: EpisodeKey) -> None:
@@ -89,7 +113,9 @@ class RigWorld:
         self.data.ctrl[self._hand_ctrl] = motor_targets(grasp.joints_to_motors(hand))
         mujoco.mj_forward(self.model, self.data)
         self._apply_goals()
+        self._tick = owner.task.tick([self.model])
         self.record, self._strike_n, self._rest_s, self._since_tick_s = [], 0.0, 0.0, 0.0
+        self._streamed = False
 
     def _joints(self, joints: tuple[str, ...]) -> Array:
         return np.array([float(self.data.joint(name).qpos[0]) for name in joints])
@@ -108,10 +134,14 @@ class RigWorld:
                     force = self.data.sensordata[self._slices[name]][1:4]
                     self._strike_n = max(self._strike_n, float(np.sqrt(force @ force)))
                 # Ticks count from the first streamed set point, as in the simulated rig.
-                self._since_tick_s = self._since_tick_s + step if recorded else 0.0
+                self._since_tick_s = step + (self._since_tick_s if recorded == self._streamed else 0.0)
+                self._streamed = recorded
                 if self._since_tick_s >= TICK_S - 1e-9:
                     self._since_tick_s = 0.0
-                    self.record.append(self.data.sensordata.copy())
+                    if recorded:
+                        self.record.append(self.data.sensordata.copy())
+                    if self._tick is not None:
+                        self._tick(cast("Batch", OneWorld(self.data)), len(self.record))
 
     def _apply_goals(self) -> None:
         """Motors without torque or current go limp; the others pull up to their current limit."""
