@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import entry_points
@@ -30,23 +31,37 @@ class Entry:
     stand_in: bool = False
     slow: bool = False
 
+    @property
+    def where(self) -> str:
+        """``module:attribute`` of the part, whether it was registered by that or as an object."""
+        if isinstance(self.target, str):
+            return self.target
+        return f"{self.target.__module__}:{getattr(self.target, '__qualname__', repr(self.target))}"
+
     def load(self) -> Callable[..., Any]:
         """Imports and returns the part.
 
         Raises:
-            ImportError: if an optional library is absent; the message names the extra.
+            ImportError: if an optional library is absent (the message names the extra), or if there is nothing to call
+                at ``target``.
         """
         if not isinstance(self.target, str):
             return self.target
         module, _, attribute = self.target.partition(":")
         try:
             part: Callable[..., Any] = getattr(importlib.import_module(module), attribute)
-        except ImportError as error:
-            if not self.extra:
-                raise
+        except (ImportError, AttributeError) as error:
+            if self.extra and isinstance(error, ImportError):
+                raise ImportError(
+                    f"{self.name!r} needs the extra {self.extra!r}: pip install 'deft[{self.extra}]' ({error})"
+                ) from error
             raise ImportError(
-                f"{self.name!r} needs the extra {self.extra!r}: pip install 'deft[{self.extra}]' ({error})"
+                f"{self.name!r} is registered as {self.target!r}, which cannot be imported: {error}"
             ) from error
+        if not callable(part):
+            raise ImportError(
+                f"{self.name!r} is registered as {self.target!r}: expected a class or function, got {part!r}"
+            )
         return part
 
 
@@ -76,8 +91,14 @@ class Registry:
             return
         self._loaded = True
         for point in entry_points(group=self.group):
-            if point.name not in self._entries:
-                self._entries[point.name] = Entry(point.name, point.value, summary=f"from {point.module}")
+            known = self._entries.setdefault(point.name, Entry(point.name, point.value, summary=f"from {point.module}"))
+            # The same package may be found twice (installed, and on the path); another part of that name is a mistake.
+            if known.where != point.value:
+                warnings.warn(
+                    f"{self.kind} {point.name!r} ({point.value}) is left out: the name belongs to {known.where}; "
+                    f"choose another name in the entry point group {self.group!r}",
+                    stacklevel=3,
+                )
 
     def names(self) -> list[str]:
         """Every name, sorted; families are listed as their curated members only."""

@@ -60,6 +60,48 @@ def test_a_missing_library_names_the_extra(parts: Registry) -> None:
         parts.load("needy")
 
 
+@pytest.mark.parametrize(
+    ("target", "complaint"),
+    [
+        ("deft_env.no_such_module:Part", "cannot be imported: No module named"),
+        ("deft_env.grasp:NoSuchPart", "cannot be imported: .* has no attribute 'NoSuchPart'"),
+        ("deft_env.grasp:DIM", "expected a class or function, got 22"),
+    ],
+)
+def test_a_broken_registration_says_where_it_points(parts: Registry, target: str, complaint: str) -> None:
+    parts.register(Entry("broken", target))
+    with pytest.raises(ImportError, match=f"'broken' is registered as '{target}'.*{complaint}"):
+        parts.load("broken")
+
+
+def _install(folder: Path, package: str, group: str, *points: str) -> None:
+    """What pip leaves of a package: its name and its entry points."""
+    info = folder / f"{package}-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1\n")
+    (info / "entry_points.txt").write_text("\n".join([f"[{group}]", *points]))
+
+
+def test_a_name_that_two_packages_want_is_announced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _install(tmp_path, "theirs", "deft.parts", "plain = theirs:Part", "own = theirs:Own")
+    monkeypatch.syspath_prepend(tmp_path)
+    registry = Registry("part", "deft.parts")
+    registry.register(Entry("plain", _Plain))
+    with pytest.warns(UserWarning, match=r"part 'plain' \(theirs:Part\) is left out: the name belongs to .*_Plain"):
+        assert registry.names() == ["own", "plain"]
+    assert registry.load("plain") is _Plain
+
+
+def test_a_package_that_is_found_twice_is_no_conflict(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
+) -> None:
+    for package in ("installed", "on-the-path"):
+        _install(tmp_path, package, "deft.parts", "own = theirs:Own")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert Registry("part", "deft.parts").names() == ["own"]
+    assert not recwarn.list
+
+
 def test_parts_are_made_with_their_options(parts: Registry) -> None:
     assert registries.build(parts, "configured", {"size": 3}).config.size == 3
     made = registries.build(parts, "plain", {"size": 3}, {"net": "x"})
