@@ -47,8 +47,18 @@ class ObjectSpec:
         }
 
     def draw_levels(self, generator: np.random.Generator) -> tuple[int, ...]:
-        """Independent uniform levels, one a dimension."""
-        return tuple(int(v) for v in generator.integers(0, SIZE_LEVELS, len(self.sizes_m)))
+        """Uniform levels, one a dimension; independent of each other up to three dimensions, beyond that in pairs.
+
+        Four or five dimensions would make 625 or 3125 sizes, so that nearly every scene had to be compiled. The levels
+        of an orthogonal array of strength 2 make 25, in which every pair of levels of any two dimensions is as frequent
+        as every other.
+        """
+        first, *others = (int(v) for v in generator.integers(0, SIZE_LEVELS, len(self.sizes_m)))
+        if len(others) <= 2:
+            return first, *others
+        # Prime, so that these sums run through all levels for either number.
+        second = others[0]
+        return first, *((factor * first + second) % SIZE_LEVELS for factor in range(len(others)))
 
 
 _RED: Final = (0.80, 0.12, 0.12, 1.0)

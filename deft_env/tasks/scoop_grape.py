@@ -54,8 +54,8 @@ class ScoopGrape(Task):
     Action, observation, arguments: those of ``deft_env.env.GraspEnv``.
 
     Randomisation: objects (train: wooden spoon, green grapes, white dish; test: thinner, shorter, heavier, more
-    slippery steel spoon, larger purple grapes, yellow dish), four sizes, place (8 x 10 cm), heading (+-0.4 rad) of the
-    group, place of the grapes in the dish (+-2 and +-3 mm), mass and friction of the spoon.
+    slippery steel spoon, larger purple grapes, yellow dish), four dimensions in 25 sizes, place (8 x 10 cm), heading
+    (+-0.4 rad) of the group, place of the grapes in the dish (+-2 and +-3 mm), mass and friction of the spoon.
 
     Success (paper, appendix F): at the end the spoon holds a grape and the hand holds the spoon. The end is the last
     0.3 s; a grape is held when it lies in the bowl, touches the spoon and is out of the dish.
@@ -64,7 +64,7 @@ class ScoopGrape(Task):
     bowl (from 4.5 cm to 1.5 cm) in the hand, 0.2 for how high a grape rose in the held bowl (all at 5 cm), 0.1 for
     holding the spoon at the end, 0.25 for the share of the last third of the episode with a grape in the held spoon.
 
-    Version history: v0.
+    Version history: v0; 25 sizes instead of 625 (same task, other draws of all but the first two dimensions).
     """
 
     name = "ScoopGrape"

@@ -42,8 +42,8 @@ class StirSpoon(Task):
     Action, observation, arguments: those of ``deft_env.env.GraspEnv``.
 
     Randomisation: objects (train: wooden spoon in a steel pot; test: thinner, shorter, heavier, more slippery steel
-    spoon in a blue pot), five sizes, place (8 x 12 cm), heading (+-0.4 rad) of the group, lean direction (+-0.1 rad)
-    and base (+-4 mm) of the spoon in the pot, mass and friction of the spoon.
+    spoon in a blue pot), five dimensions in 25 sizes, place (8 x 12 cm), heading (+-0.4 rad) of the group, lean
+    direction (+-0.1 rad) and base (+-4 mm) of the spoon in the pot, mass and friction of the spoon.
 
     Success (paper, appendix F): the spoon's base goes at least 180 degrees round the pot while grasped. The way round
     is the net angle about the pot's axis while the base is inside the pot and the spoon held.
@@ -51,7 +51,7 @@ class StirSpoon(Task):
     Score: 0.1 touched, 0.2 held when the stirring begins, 0.5 for the way round while held (all at 270 degrees), 0.2
     for the share of the trajectory in which the spoon is held with its base in the pot.
 
-    Version history: v0.
+    Version history: v0; 25 sizes instead of 3125 (same task, other draws of all but the first two dimensions).
     """
 
     name = "StirSpoon"

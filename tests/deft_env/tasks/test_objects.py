@@ -144,3 +144,16 @@ def test_a_variant_knows_its_object(name: str) -> None:
     variant = task.draw(EpisodeKey(name, "test", "eval", 0, 0)).variant
     assert isinstance(variant, Variant)
     assert list(variant.size) == list(OBJECTS[variant.object].sizes_m)
+
+
+@pytest.mark.parametrize("name", ["pot_and_wooden_spoon", "dish_and_steel_spoon", "solo_cup", "grapes"])
+def test_few_sizes_and_every_pair_of_levels_among_them(name: str) -> None:
+    draws = np.random.default_rng(0)
+    sizes = np.array(sorted({OBJECTS[name].draw_levels(draws) for _ in range(5000)}))
+    assert len(sizes) <= SIZE_LEVELS**3  # what is compiled in the end
+    assert sizes.shape[1] == len(OBJECTS[name].sizes_m)
+    for i in range(sizes.shape[1]):
+        for j in range(i):
+            pairs = np.unique(sizes[:, [i, j]], axis=0, return_counts=True)[1]
+            assert len(pairs) == SIZE_LEVELS**2
+            assert len(set(pairs)) == 1
