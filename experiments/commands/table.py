@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
 
-from deft_experiments import config as cfg
-from deft_experiments import findings, images, rates, sweep, table_formats, tables, terminal
-from deft_experiments.commands import sweeping
-from deft_experiments.store import Store
+from deft_experiments import findings, images, table_formats, tables
+from deft_experiments.commands import paper_sweep, sweeping
 
 
 @dataclass(frozen=True)
@@ -26,7 +24,9 @@ class Args(sweeping.SweepArgs):
     Attributes:
         number: 2 (methods) or 3 (rewards and policies).
         all_tasks: all nine tasks.
-        stand_ins: table 3: also a reward from a random encoder, named as a stand-in.
+        stand_ins: also rows of what stands in for the paper's networks, under names of their own. Table 2: the small
+            affordance network trained on synthetic videos. Table 3: rewards of a small encoder trained on synthetic
+            videos, and of a random one.
     """
 
     number: Annotated[Literal[2, 3], tyro.conf.Positional] = 2
@@ -34,11 +34,7 @@ class Args(sweeping.SweepArgs):
     stand_ins: sweeping.Flag = False
 
 
-def _file(number: int) -> str:
-    return f"table-{number}.settings.json"
-
-
-def of_settings(wanted: dict[str, Any], weights: dict[str, Path]) -> tables.Table:
+def of_settings(wanted: Mapping[str, Any], weights: Mapping[str, Path]) -> tables.Table:
     """The table that kept settings ask for."""
     return tables.table(
         wanted["number"],
@@ -53,65 +49,36 @@ def of_settings(wanted: dict[str, Any], weights: dict[str, Path]) -> tables.Tabl
 
 def run(args: Args) -> int:
     """Runs what is missing, prints the table and writes it in every format."""
-    started = time.time()
-    weights = cfg.parse_weights(args.weights)
-    command = f"deft table {args.number}"
-    if args.resume:
-        wanted = sweeping.resumed(args.resume, _file(args.number), args, command)
-    else:
-        wanted = sweeping.settings(args, tables.SEEDS, tables.TRIALS, tables.QUICK_SEEDS, tables.QUICK_TRIALS)
-    table = of_settings(wanted, weights)
-    base = sweeping.base_config(wanted, table.tasks[0])
-    sweeping.base_config({**wanted, "prior": wanted["heuristic"]}, table.tasks[0])
-    whole = tables.plan(
-        table, base, seeds=wanted["seeds"], trials=wanted["trials"], weights=weights, at=(base.episodes,)
-    )
-    folder = args.resume or args.out or sweep.new_folder(f"table-{args.number}")
-    sweeping.keep(folder, _file(args.number), wanted)
-    again = f"{command} --resume {folder}"
-    if not sweeping.carry_out(whole, folder, workers=args.workers, ray=args.ray, again=again):
+    played = paper_sweep.play(args, f"table-{args.number}", of_settings)
+    if played is None:
         return sweeping.INTERRUPTED
-    result = build(folder, table, whole, wanted)
-    if args.json:
-        print(
-            json.dumps({**result, "wall_clock": {"seconds": round(time.time() - started, 3)}}, indent=1, sort_keys=True)
-        )
-        return 0
-    console = terminal.output()
-    cells = [tables.TableCell(**c) for c in result["cells"]]
-    if result["stand_ins"]:
-        console.print(f"stand-ins, not the real thing: {', '.join(result['stand_ins'])}", highlight=False)
-    title = f"table {args.number}: success, {wanted['seeds']} seeds × {wanted['trials']} trials a split"
-    console.print(table_formats.for_terminal(table, cells, title))
-    console.print(table_formats.NOTE, highlight=False)
-    console.print(result["words"], highlight=False, markup=False)
-    console.print(
-        f"folder: {folder} (table-{args.number}.md, .tex, .csv, .json), {time.time() - started:.0f} s",
-        highlight=False,
-        soft_wrap=True,
-    )
-    return 0
+    result = build(played)
+
+    def say(console: Any) -> None:
+        size = played.wanted
+        title = f"table {args.number}: success, {size['seeds']} seeds × {size['trials']} trials a split"
+        cells = [tables.TableCell(**c) for c in result["cells"]]
+        console.print(table_formats.for_terminal(played.what, cells, title))
+        console.print(table_formats.NOTE, highlight=False)
+        console.print(result["words"], highlight=False, markup=False)
+
+    return paper_sweep.show(played, result, args.json, say, f"table-{args.number}.md, .tex, .csv, .json")
 
 
-def build(folder: Path, table: tables.Table, whole: sweep.Plan, wanted: dict[str, Any]) -> dict[str, Any]:
+def build(played: paper_sweep.Played) -> dict[str, Any]:
     """Fills the table from the folder's store and writes every format; the result as plain JSON values."""
-    runs = {job.config.run_id for job in whole.jobs}
-    with Store(folder, "r") as store:
-        found = rates.read(store, trials=whole.trials, runs=runs)
-        stand_ins = sorted({s for run in runs for s in store.run(run)[1].get("stand_ins", [])})
-        provenance = store.run(min(runs))[1]
-    cells = tables.cells(table, found, whole.at[-1])
-    tested = findings.findings(table, found, whole.at[-1])
+    table, after = played.what, played.plan.at[-1]
+    found, shared = paper_sweep.found(played)
+    cells = tables.cells(table, found, after)
+    tested = findings.findings(table, found, after)
     closing = findings.words(table, tested, cells)
     result = {
+        **shared,
         "table": table.number,
-        "settings": wanted,
         "cells": tables.as_dicts(cells),
         "missing": {row.name: row.missing for row in table.rows if row.missing},
         "findings": [asdict(f) for f in tested],
         "words": closing,
-        "stand_ins": stand_ins,
-        "command": provenance.get("command", ""),
     }
     texts = {
         "md": table_formats.markdown(table, cells, closing),
@@ -120,5 +87,5 @@ def build(folder: Path, table: tables.Table, whole: sweep.Plan, wanted: dict[str
         "json": json.dumps(result, indent=1, sort_keys=True) + "\n",
     }
     for suffix, text in texts.items():
-        images.write_text(folder / f"table-{table.number}.{suffix}", text)
+        images.write_text(played.folder / f"table-{table.number}.{suffix}", text)
     return result

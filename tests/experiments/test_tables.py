@@ -87,11 +87,29 @@ def test_reward_rows_run_only_with_weights(tmp_path: Path) -> None:
     weights = {"r3m": tmp_path / "r3m.safetensors"}
     weights["r3m"].write_bytes(b"x")
     table = tables.table(3, weights=weights, stand_ins=True)
-    assert [r.name for r in table.rows if r.missing] == ["ResNet18 ImageNet reward"]
+    absent = {r.name: r.missing for r in table.rows if r.missing}
+    assert list(absent) == ["ResNet18 ImageNet reward", "small encoder reward (synthetic videos)"]
+    assert absent["small encoder reward (synthetic videos)"].endswith("--weights time-contrastive=PATH")
     assert "stand-in" in next(r.name for r in table.rows if r.reward == "resnet18-random")
+    assert {r.published for r in table.rows if "stand-in" in r.name or "synthetic" in r.name} == {""}
     plan = tables.plan(table, RunConfig("PourCup"), seeds=1, trials=1, weights=weights)
     read = {(j.config.reward, tuple(j.config.weights)) for j in plan.jobs}
     assert read == {("r3m", ("r3m",)), ("resnet18-random", ()), ("oracle", ())}
+
+
+def test_the_small_network_has_rows_of_its_own(tmp_path: Path) -> None:
+    table = tables.table(2, stand_ins=True)
+    own = [r for r in table.rows if r.prior == "affordance"]
+    assert [(r.policy, r.published) for r in own] == [("prior", ""), ("cvae", "")]
+    plan = tables.plan(table, RunConfig("PickCup"), seeds=1, trials=1)
+    assert {(j.config.prior, j.prior) for j in plan.jobs} == {
+        ("heuristic", False),
+        ("simulated", True),
+        ("affordance", True),
+    }
+    cells = tables.cells(table, filled(table, lambda *place: 0.5))
+    assert all(c.paper is None for c in cells if "synthetic videos" in c.row), "never beside the paper's figure"
+    assert not any(r.prior == "affordance" for r in tables.table(2).rows)
 
 
 def test_the_papers_own_numbers_hold() -> None:
