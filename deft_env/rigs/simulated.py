@@ -187,22 +187,24 @@ class SimulatedRig(Rig):
 
     def _record(self, owner: SceneModels, models: list[Any], qpos: Array, wished: Array) -> execute.Playback:
         """Plays the worlds of one layout on the rig's device."""
-        tick, film_every = owner.task.tick(models), FILM_EVERY_TICKS if self.film else 0
+        breakables, film_every = owner.task.breakables, FILM_EVERY_TICKS if self.film else 0
+        tick = None if breakables else owner.task.tick(models)
         if self.device == "cpu":
             return execute.play(
                 models, qpos, wished, substeps=owner.options.substeps, film_every=film_every, threads=self.threads,
-                tick=tick,
+                tick=tick, breakables=breakables,
             )  # fmt: skip
         from deft_env.sim import warp_execute
 
         if tick is not None:
             raise ValueError(
-                f"task {owner.task.name!r} changes its worlds after every tick, which {self.device!r} cannot do; "
-                "use device='cpu'"
+                f"task {owner.task.name!r} changes its worlds after every tick by Python code, which {self.device!r} "
+                "cannot do; use device='cpu' (or declare what breaks in Task.breakables)"
             )
         return warp_execute.play(
-            models, qpos, wished, substeps=owner.options.substeps, film_every=film_every, device=self.device
-        )
+            models, qpos, wished, substeps=owner.options.substeps, film_every=film_every, device=self.device,
+            breakables=breakables,
+        )  # fmt: skip
 
     def _pictures(self, owner: SceneModels, scene: Scene, final: Array, film: Array) -> dict[str, Any]:
         def last_frame() -> Frame:

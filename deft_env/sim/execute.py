@@ -18,7 +18,8 @@ import numpy as np
 from mujoco import batch
 from numpy.typing import ArrayLike, NDArray
 
-from deft_env.sim import names
+from deft_env.sim import breaks, names
+from deft_env.tasks.task import Breakable
 
 Array = NDArray[np.float64]
 _RECORD_BYTES: Final = 16_000_000
@@ -98,6 +99,7 @@ def play(
     film_every: int = 0,
     threads: int = 0,
     tick: Tick | None = None,
+    breakables: Sequence[Breakable] = (),
 ) -> Playback:
     """Steps N worlds through their controls.
 
@@ -112,10 +114,11 @@ def play(
         film_every: keep the state every so many ticks; 0 keeps none.
         threads: native threads; 0 takes what is available.
         tick: called as ``tick(batch, index)`` after every control tick, for what physics lacks (a stem that breaks);
-            must be vectorised over worlds.
+            must be vectorised over worlds. Slow: each return to Python loads every world anew.
+        breakables: constraints that break when they are stretched.
 
     Raises:
-        ValueError: if sizes do not fit, or a sensor is unknown.
+        ValueError: if sizes do not fit, a sensor is unknown, or both ``tick`` and ``breakables`` are given.
     """
     qpos, controls = np.asarray(qpos, dtype=np.float64), np.asarray(controls, dtype=np.float64)
     first = models if isinstance(models, mujoco.MjModel) else models[0]
@@ -131,40 +134,21 @@ def play(
     unknown = [name for name in sensors or () if name not in slices]
     if unknown:
         raise ValueError(f"sensors: {unknown} not in the model; it has {sorted(slices)}")
+    if tick is not None and breakables:
+        raise ValueError("tick, breakables: expected one of them at most")
     worlds = batch.Batch(first, n, min(n, threads or threads_available()))
     if not isinstance(models, mujoco.MjModel):
         worlds.set_models(models)
     worlds.qpos = qpos
 
-    series = np.empty((n, ticks, first.nsensordata))
-    film = [qpos.copy()] if film_every else []
-    strike, faulted = np.zeros(n), np.zeros(n, dtype=bool)
-    row_bytes = 8 * n * substeps * (first.nsensordata + (first.nq if film_every else 0) + first.nu)
-    chunk = 1 if tick else min(ticks, max(1, _RECORD_BYTES // row_bytes))
-    records: dict[int, dict[Any, Array]] = {}
-    for start in range(0, ticks, chunk):
-        end = min(start + chunk, ticks)
-        steps = (end - start) * substeps
-        if steps not in records:  # the last part may be shorter
-            records[steps] = {"sensordata": np.zeros((n, steps, first.nsensordata))}
-            if film_every:
-                records[steps]["qpos"] = np.zeros((n, steps, first.nq))
-        record = records[steps]
-        try:
-            held = np.repeat(controls[:, start:end], substeps, axis=1)
-            worlds.rollout(steps, held, record=tuple(record), out=record)
-        except batch.SimulationError as error:  # the other worlds ran to the end and are recorded
-            faulted[error.ids] = True
-            for array in record.values():
-                array[error.ids] = 0.0
-        data = record["sensordata"]
-        series[:, start:end] = data[:, substeps - 1 :: substeps]
-        strike = np.maximum(strike, _strike(data, slices))
-        if film_every:
-            states = record["qpos"][:, substeps - 1 :: substeps]
-            film += [states[:, t - start].copy() for t in range(start, end) if (t + 1) % film_every == 0]
-        if tick is not None:
-            tick(worlds, start)
+    log = _Log(n, ticks, substeps, slices, film_every, qpos)
+    widths = {"sensordata": first.nsensordata} | ({"qpos": first.nq} if film_every else {})
+    if breakables:
+        addresses = breaks.Addresses.of(first, breakables)
+        faulted = breaks.March(worlds, controls, substeps, addresses, widths, log.keep).run()
+    else:
+        faulted = _straight(worlds, controls, substeps, widths, log, tick)
+    series, strike = log.series, log.strike_n
     final = worlds.qpos.copy()
     counts = worlds.warning[:, :, 1]
     faulted |= (counts > 0).any(axis=1) | ~np.isfinite(final).all(axis=1) | ~np.isfinite(series).all(axis=(1, 2))
@@ -176,8 +160,75 @@ def play(
         faulted=faulted,
         reason=reasons,
         final_qpos=final,
-        film_qpos=np.stack(film, axis=1) if film else np.zeros((n, 0, first.nq)),
+        film_qpos=log.film,
     )
+
+
+class _Log:
+    """What is kept of the physics steps, filled from records of some worlds and some ticks at a time."""
+
+    def __init__(
+        self, n: int, ticks: int, substeps: int, slices: dict[str, slice], film_every: int, qpos: Array
+    ) -> None:
+        self._substeps, self._slices, self._film_every = substeps, slices, film_every
+        self.series = np.empty((n, ticks, max(part.stop for part in slices.values())))
+        self.strike_n = np.zeros(n)
+        self.film = np.empty((n, 1 + ticks // film_every if film_every else 0, qpos.shape[1]))
+        self.film[:, :1] = qpos[:, None]
+
+    def all(self, start: int, end: int, record: dict[Any, Array]) -> None:
+        """Takes the ticks from ``start`` to before ``end`` of all worlds."""
+        sub, data = self._substeps, record["sensordata"]
+        self.series[:, start:end] = data[:, sub - 1 :: sub]
+        self.strike_n = np.maximum(self.strike_n, _strike(data, self._slices))
+        if self._film_every:
+            states = record["qpos"][:, sub - 1 :: sub]
+            for t in range(start, end):
+                if (t + 1) % self._film_every == 0:
+                    self.film[:, (t + 1) // self._film_every] = states[:, t - start]
+
+    def keep(
+        self, ids: NDArray[np.intp], start: NDArray[np.intp], played: NDArray[np.intp], record: dict[Any, Array]
+    ) -> None:
+        """Takes ``played`` ticks from ``start`` on of the worlds ``ids``: see ``breaks.Keep``."""
+        sub, data = self._substeps, record["sensordata"]
+        row, ahead = np.nonzero(np.arange(data.shape[1] // sub) < played[:, None])
+        self.series[ids[row], start[row] + ahead] = data[row, (ahead + 1) * sub - 1]
+        for part in np.flatnonzero(played * sub < data.shape[1]):
+            data[part, played[part] * sub :] = 0.0  # steps that will not have been
+        self.strike_n[ids] = np.maximum(self.strike_n[ids], _strike(data, self._slices))
+        if self._film_every:
+            tick = start[row] + ahead + 1
+            shown = tick % self._film_every == 0
+            row, ahead, tick = row[shown], ahead[shown], tick[shown]
+            self.film[ids[row], tick // self._film_every] = record["qpos"][row, (ahead + 1) * sub - 1]
+
+
+def _straight(
+    worlds: batch.Batch, controls: Array, substeps: int, widths: dict[str, int], log: _Log, tick: Tick | None
+) -> NDArray[np.bool_]:
+    """Plays all worlds side by side; returns (N,) which failed with an error."""
+    n, ticks = controls.shape[:2]
+    faulted = np.zeros(n, dtype=bool)
+    row_bytes = 8 * n * substeps * (sum(widths.values()) + controls.shape[2])
+    chunk = 1 if tick else min(ticks, max(1, _RECORD_BYTES // row_bytes))
+    records: dict[int, dict[Any, Array]] = {}
+    for start in range(0, ticks, chunk):
+        end = min(start + chunk, ticks)
+        steps = (end - start) * substeps
+        if steps not in records:  # the last part may be shorter
+            records[steps] = {name: np.zeros((n, steps, width)) for name, width in widths.items()}
+        record = records[steps]
+        try:
+            worlds.rollout(steps, np.repeat(controls[:, start:end], substeps, axis=1), record=tuple(record), out=record)
+        except batch.SimulationError as error:  # the other worlds ran to the end and are recorded
+            faulted[error.ids] = True
+            for array in record.values():
+                array[error.ids] = 0.0
+        log.all(start, end, record)
+        if tick is not None:
+            tick(worlds, start)
+    return faulted
 
 
 def _reason(counts: Any) -> str:

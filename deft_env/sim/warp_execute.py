@@ -20,7 +20,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from deft_env.sim import names
+from deft_env.sim.breaks import Addresses
 from deft_env.sim.execute import Playback, sensor_slices
+from deft_env.tasks.task import Breakable
 
 Array = NDArray[np.float64]
 DEVICES: Final = {"cuda": "cuda:0", "warp-cpu": "cpu"}
@@ -129,6 +131,7 @@ def play(
     substeps: int,
     film_every: int = 0,
     device: str = "cuda",
+    breakables: Sequence[Breakable] = (),
     contacts: int = CONTACTS,
     constraints: int = CONSTRAINTS,
 ) -> Playback:
@@ -141,6 +144,7 @@ def play(
         substeps: physics steps in a control tick.
         film_every: keep the state every so many ticks; 0 keeps none.
         device: a key of ``DEVICES``.
+        breakables: constraints that break when they are stretched, looked at on the device after every tick.
         contacts: room for contacts a world.
         constraints: room for constraints a world.
 
@@ -163,7 +167,7 @@ def play(
     for rows in groups(models):
         for attempt in range(_DOUBLINGS + 1):
             room = contacts << attempt, constraints << attempt
-            got = _play([models[i] for i in rows], q[rows], u[rows], substeps, DEVICES[device], *room)
+            got = _play([models[i] for i in rows], q[rows], u[rows], substeps, DEVICES[device], breakables, *room)
             lacked = np.count_nonzero(got[3])
             if not lacked:
                 break
@@ -195,7 +199,14 @@ def _overflow_names(bits: int) -> str:
 
 
 def _play(
-    models: Sequence[mujoco.MjModel], qpos: Array, controls: Array, substeps: int, device: str, contacts: int, rows: int
+    models: Sequence[mujoco.MjModel],
+    qpos: Array,
+    controls: Array,
+    substeps: int,
+    device: str,
+    breakables: Sequence[Breakable],
+    contacts: int,
+    rows: int,
 ) -> tuple[Array, Array, Array, NDArray[np.int64]]:
     """Series (n, T, ns), states (n, T, nq), greatest strikes (n,) and overflow bits (n,) of one batch."""
     import mujoco_warp as mjw
@@ -211,6 +222,13 @@ def _play(
         data = mjw.make_data(first, nworld=n, nconmax=contacts, njmax=rows)
         slices = sensor_slices(first)
         addresses = wp.array([slices[name].start for name in names.STRIKE_SENSORS if name in slices], dtype=int)
+        stems = Addresses.of(first, breakables) if breakables else None
+        if stems is not None:
+            breaking = [
+                wp.array(stems.columns[:, 0], dtype=int),
+                wp.array(stems.equalities, dtype=int),
+                wp.array(stems.limits_m, dtype=float),
+            ]
         wished = wp.array(np.ascontiguousarray(controls.transpose(1, 0, 2)), dtype=float)
         series = wp.zeros((ticks, n, first.nsensordata), dtype=float)
         states = wp.zeros((ticks, n, first.nq), dtype=float)
@@ -235,6 +253,11 @@ def _play(
                 )
             wp.launch(kernels.record, dim=(n, first.nsensordata), inputs=[tick, data.sensordata], outputs=[series])
             wp.launch(kernels.record, dim=(n, first.nq), inputs=[tick, data.qpos], outputs=[states])
+            if stems is not None:
+                inputs = [data.sensordata, *breaking]
+                wp.launch(
+                    kernels.break_overstretched, dim=(n, len(breakables)), inputs=inputs, outputs=[data.eq_active]
+                )
             wp.launch(kernels.advance, dim=1, inputs=[tick])
 
         begin()

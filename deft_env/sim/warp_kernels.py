@@ -31,6 +31,22 @@ def keep_worst(
 
 
 @wp.kernel
+def break_overstretched(
+    sensordata: wp.array2d(dtype=float),
+    addresses: wp.array(dtype=int),
+    equalities: wp.array(dtype=int),
+    limits: wp.array(dtype=float),
+    active: wp.array2d(dtype=bool),
+):
+    """After a tick: switches the equalities off whose stretch (three numbers from ``addresses`` on) is too large."""
+    world, i = wp.tid()
+    at = addresses[i]
+    stretch = wp.vec3(sensordata[world, at], sensordata[world, at + 1], sensordata[world, at + 2])
+    if wp.length(stretch) > limits[i]:
+        active[world, equalities[i]] = False
+
+
+@wp.kernel
 def record(tick: wp.array(dtype=int), source: wp.array2d(dtype=float), series: wp.array3d(dtype=float)):
     """Copies source (N, d) to the present tick of series (T, N, d)."""
     world, column = wp.tid()

@@ -87,6 +87,21 @@ class Scene:
 
 
 @dataclass(frozen=True, slots=True)
+class Breakable:
+    """An equality constraint that is switched off for good once it is stretched too far, looked at every tick.
+
+    Attributes:
+        equality: its name.
+        sensor: name of a sensor of three numbers, whose length is the stretch.
+        limit_m: stretch above which it breaks.
+    """
+
+    equality: str
+    sensor: str
+    limit_m: float
+
+
+@dataclass(frozen=True, slots=True)
 class Randomisation:
     """Where and how a scene is placed; uniform in each range (our choice, see the task's docstring).
 
@@ -111,6 +126,7 @@ class Task(ABC):
         nominal_rotation: (3, 3) R_nominal, the orientation at which the wrist angles are zero.
         randomisation: placement of the scene.
         distractor: what else stands on the table in scenes of the test split.
+        breakables: constraints that break when they are stretched.
         physics: solver settings that differ from ``PhysicsOptions``' defaults (chosen by the study in
             docs/performance.md).
         deformable: whether something in it can be made deformable.
@@ -124,6 +140,7 @@ class Task(ABC):
     nominal_rotation: ClassVar[Array] = hand_nominal(90.0)
     randomisation: ClassVar[Randomisation] = Randomisation()
     distractor: ClassVar[Distractor | None] = None
+    breakables: ClassVar[tuple[Breakable, ...]] = ()
     physics: ClassVar[Mapping[str, Any]] = {}
     deformable: ClassVar[bool] = False
     soft: bool = False
@@ -191,7 +208,10 @@ class Task(ABC):
         """Names of the bodies whose mass and friction vary."""
 
     def tick(self, models: Sequence[mujoco.MjModel]) -> Callable[[Batch, int], None] | None:
-        """What happens in this task's worlds beyond physics, such as a stem that breaks; None if nothing does.
+        """What happens in this task's worlds beyond physics; None if nothing does.
+
+        By default ``breakables`` break. A rig that can do that faster, or on a GPU, does it itself and does not call
+        this; a task that overrides this leaves ``breakables`` empty.
 
         Args:
             models: those of the N worlds that will be played together.
@@ -200,7 +220,11 @@ class Task(ABC):
             A function called as ``tick(batch, index)`` after every control tick. It treats the worlds elementwise, so
             that what happens in one depends on nothing but that world.
         """
-        return None
+        if not self.breakables:
+            return None
+        from deft_env.sim import breaks
+
+        return breaks.tick(models[0], self.breakables)
 
     def draw(self, key: EpisodeKey) -> Scene:
         """Draws the scene of an episode: object, size, place, heading, mass, friction; a function of the key alone."""

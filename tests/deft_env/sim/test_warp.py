@@ -14,6 +14,8 @@ from deft_env.registries import TASK_WORDS, tasks
 from deft_env.rigs.simulated import SimulatedRig
 from deft_env.sim import controls, execute, warp_execute, world
 from deft_env.sim.scenes import SceneModels
+from deft_env.tasks.pick_grape import GRAPES, stretch_sensor
+from deft_env.tasks.task import Breakable
 
 
 def test_an_unknown_device_is_named() -> None:
@@ -135,3 +137,30 @@ def test_a_world_that_is_not_finite_is_faulted_and_alone(begun: Any) -> None:
     played = warp_execute.play(models, broken, wished[:, :2], substeps=1, device="warp-cpu")
     assert played.faulted.tolist() == [False, True, False]
     assert "not finite" in played.reason[1]
+
+
+@pytest.mark.slow
+def test_stems_break_on_the_device_at_the_tick_at_which_they_break_on_the_cpu() -> None:
+    pytest.importorskip("mujoco_warp")
+    models, scenes = scenes_of("PickGrape", 2)
+    made = [models.model(scene) for scene in scenes]
+    grasps = np.stack([models.task.human_grasp(scene) for scene in scenes])
+    plan = controls.plan(grasps, models.task.nominal_rotation, models.task.demonstration)
+    qpos = np.stack([models.qpos(made[i], scenes[i], plan.arm_qpos[i], plan.hand_qpos[i]) for i in range(2)])
+    upper = GRAPES[3:]  # nothing holds these but their stems
+    for name in upper:
+        qpos[0, made[0].jnt_qposadr[made[0].joint(name).id] + 2] += 0.004  # the second bunch stays whole
+    stems = tuple(Breakable(name, stretch_sensor(name), 0.003) for name in upper)
+    played = {
+        device: play(made, qpos, plan.controls[:, :5], substeps=2, breakables=stems, **more)
+        for device, play, more in (
+            ("cpu", execute.play, {}),
+            ("warp", warp_execute.play, {"device": "warp-cpu"}),
+        )
+    }
+    for name in upper:
+        cpu, warp = (np.linalg.norm(p.sensors[stretch_sensor(name)], axis=2) for p in played.values())
+        assert cpu[0, 0] > 0.003
+        assert cpu[0, -1] > 1e-3  # it was not pulled back: a whole stem has it at 1e-4 by then
+        assert cpu[1].max() < 0.003
+        np.testing.assert_allclose(warp, cpu, atol=2e-4)
