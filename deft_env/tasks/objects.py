@@ -137,7 +137,7 @@ _SPECS: Final = (
     ObjectSpec(
         "glass_juicer",
         "juicer",
-        {"base_radius": (0.032, 0.036), "reamer_height": (0.075, 0.085)},
+        {"base_radius": (0.032, 0.036), "reamer_height": (0.090, 0.100)},
         (0.3, 0.5),
         (0.6, 0.9),
         (_CLEAR, _CLEAR),
@@ -145,7 +145,7 @@ _SPECS: Final = (
     ObjectSpec(
         "plastic_juicer",
         "juicer",
-        {"base_radius": (0.036, 0.040), "reamer_height": (0.073, 0.080)},
+        {"base_radius": (0.036, 0.040), "reamer_height": (0.088, 0.095)},
         (0.2, 0.4),
         (0.5, 0.8),
         (_YELLOW, _WHITE),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from deft_env import grasp
 from deft_env.tasks import judging, shapes, soft
 from deft_env.tasks.task import FAST_PHYSICS, Randomisation, Scene, Signals, Task, Variant, hand_nominal
 
@@ -22,8 +23,8 @@ JUICER: Final = "juicer"
 STAND: Final = "stand"
 ON_STAND: Final = "lemon/stand"
 """Series (T, 1): number of contacts between the lemon and its stand."""
-STAND_M: Final = (0.019, 0.035)
-"""Radius and height of the stand (assumed): fingertips 17 mm thick can reach below the lemon's cut face."""
+STAND_M: Final = (0.019, 0.050)
+"""Radius and height of the stand (assumed): fingertips reach below the lemon's cut face without striking the table."""
 REAMER_TIP: Final = "reamer/tip"
 """Series (T, 3): the tip of the reamer, m."""
 REAMER_FORCE: Final = "reamer/force"
@@ -32,8 +33,9 @@ CARRY_M: Final = 0.10
 """Distance from the lemon to the juicer, along the heading of the scene."""
 JITTER_M: Final = 0.005
 """The juicer stands this far, at most, from its place beside the lemon, along and across the heading."""
-ON_TOP_M: Final = 0.025
-"""The lemon is on top of the juicer if its cut face is centred within this distance of the reamer (our choice)."""
+ON_TOP_M: Final = 0.030
+"""The lemon is on top of the juicer if its cut face is centred within this distance of the reamer (our choice): about
+the radius of the face, so that the reamer's tip is under it."""
 PRESSED_N: Final = 3.0
 """Downward force on the reamer that counts as pressing (our choice)."""
 _FULL_FORCE_N: Final = 6.0
@@ -73,11 +75,13 @@ class SqueezeLemon(Task):
     Success (paper, appendix F): at the end the lemon is grasped securely on top of the juicer. The force on the reamer
     belongs to the score; ``pressed`` judges it by itself.
 
-    Score: 0.1 touched, 0.15 held when the lift begins, 0.15 for the height reached in the hand (all at 5 cm), 0.25 for
-    coming close to the reamer's axis in the hand at the end (none at 10 cm), 0.15 for resting in the hand on the reamer
-    through the end, 0.2 for the force on the reamer at the end (all at 6 N).
+    Score: 0.05 touched, 0.15 for the share of the four digits that touch it once the hand has closed, 0.1 held when the
+    lift begins, 0.15 for the height reached in the hand (all at 5 cm), 0.25 for coming close to the reamer's axis in
+    the hand at the end (none at 10 cm), 0.15 for resting in the hand on the reamer through the end, 0.15 for the force
+    on the reamer at the end (all at 6 N).
 
-    Version history: v0.
+    Version history: v0; stand and juicer 15 mm higher, digits in the score, the cut face 5 mm
+    farther from the axis, another error of the prior.
     """
 
     name = "SqueezeLemon"
@@ -166,6 +170,12 @@ class SqueezeLemon(Task):
             & upright
         )
 
+    @staticmethod
+    def _digits(signals: Signals) -> float:
+        """Share of the four digits that touch the lemon between closing and lift: it ranks grasps that nearly hold."""
+        holding = judging.phase(signals, "hold")
+        return float(np.mean([judging.touching(signals, digit)[holding].mean() for digit in grasp.FINGER_NAMES]))
+
     def success(self, signals: Signals) -> bool:
         """Held on top of the juicer through the end."""
         return bool(self._on_top(signals)[-judging.END_TICKS :].mean() >= 0.8)
@@ -182,12 +192,13 @@ class SqueezeLemon(Task):
         near = np.where(in_hand, np.clip(1.0 - self._aside_m(signals) / CARRY_M, 0.0, 1.0), 0.0)[end].mean()
         force = self._force_n(signals) if in_hand[end].mean() >= 0.8 else 0.0
         return (
-            0.10 * judging.touched(signals)
-            + 0.15 * judging.held_at_start(signals)
+            0.05 * judging.touched(signals)
+            + 0.15 * self._digits(signals)
+            + 0.10 * judging.held_at_start(signals)
             + 0.15 * judging.fraction(float(rise.max()), 0.05)
             + 0.25 * judging.fraction(float(near), 0.85)
             + 0.15 * float(self._on_top(signals)[end].mean())
-            + 0.20 * judging.fraction(force, _FULL_FORCE_N)
+            + 0.15 * judging.fraction(force, _FULL_FORCE_N)
         )
 
     def subgoals(self, signals: Signals) -> dict[str, bool]:

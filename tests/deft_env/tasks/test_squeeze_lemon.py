@@ -24,7 +24,7 @@ def squeezed(force_n: float = 8.0, aside_m: float = 0.005) -> Signals:
     for name, (start, end) in phases.items():
         signals["phase"][start:end] = PHASES.index(name)
     taken = phases["close"][1] - 5
-    for digit in ("index", "middle", "thumb"):
+    for digit in ("index", "middle", "ring", "thumb"):
         signals[f"grip/{digit}"][taken:, 0] = 1
     share = np.clip((np.arange(ticks) - phases["trajectory"][0]) / 110.0, 0.0, 1.0)
     lemon = np.column_stack([0.4 + 0.1 * share, aside_m * share, 0.035 + 0.12 * np.sin(0.93 * np.pi * share)])
@@ -64,7 +64,18 @@ def test_a_lemon_that_only_rests_on_the_reamer_is_on_top_but_not_pressed() -> No
 
 def test_the_score_grows_with_the_force() -> None:
     scores = [SqueezeLemon().score(squeezed(force)) for force in (0.5, 2.0, 4.0, 6.0)]
-    assert np.all(np.diff(scores) > 0.04)
+    assert np.all(np.diff(scores) > 0.03)
+
+
+def test_every_digit_on_the_lemon_counts_even_if_it_is_not_held() -> None:
+    scores = []
+    for digits in ((), ("index",), ("index", "middle"), ("index", "middle", "ring")):
+        signals = let_go(squeezed(force_n=0.0), 0)
+        start = ControlOptions().phases["close"][1]
+        for digit in digits:
+            signals[f"grip/{digit}"][start : start + 200, 0] = 1
+        scores.append(SqueezeLemon().score(signals))
+    assert np.all(np.diff(scores) > 0.03)
 
 
 def test_a_lemon_pulled_up_by_the_reamer_is_not_pressed() -> None:
@@ -102,7 +113,7 @@ def test_a_lemon_that_stays_on_its_stand_is_not_lifted() -> None:
     signals["lemon/position"][:] = signals["lemon/position"][0]
     signals["lemon/stand"][:] = 1
     signals["reamer/force"][:] = 0
-    assert SqueezeLemon().score(signals) == pytest.approx(0.25)
+    assert SqueezeLemon().score(signals) == pytest.approx(0.30)
     assert not SqueezeLemon().subgoals(signals)["lifted it off its stand"]
 
 
