@@ -18,6 +18,8 @@ CUP: Final = "cup"
 GRASP_HEIGHT: Final = 0.55
 """Where a person grasps a cup, as a share of its height (our choice)."""
 _WALL_M: Final = 0.002
+_HANDLE: Final = (0.28, 0.78)
+"""Where a handle meets the cup, as shares of its height."""
 
 
 def build_cup(spec: mujoco.MjSpec, variant: Variant) -> None:
@@ -38,16 +40,28 @@ def build_cup(spec: mujoco.MjSpec, variant: Variant) -> None:
     inside = body.add_geom(type=cylinder, pos=[0, 0, height + 0.0006], size=[top - _WALL_M, 0.0006, 0])
     shapes.decoration(inside, (0.25, 0.22, 0.22, 1.0))
     if variant.object == "blue_cup":
-        _add_handle(body, top, height, look.rgba[0])
+        _add_handle(body, (top, top), height, look.rgba[0])
+    elif variant.object == "tall_blue_cup":
+        low, high = (bottom + (top - bottom) * share for share in _HANDLE)
+        _add_handle(body, (low, high), height, look.rgba[0])
     for add in (shapes.add_pose_sensors, shapes.add_table_sensor, shapes.add_grip_sensors):
         add(spec, CUP)
 
 
-def _add_handle(body: mujoco.MjsBody, radius: float, height: float, rgba: tuple[float, float, float, float]) -> None:
-    """A handle of three bars on the far side (+x of the cup): touchable and of little mass."""
-    far = radius + 0.026
-    low, high = 0.28 * height, 0.78 * height
-    for start, end in (((radius, low), (far, low)), ((far, low), (far, high)), ((far, high), (radius, high))):
+def _add_handle(
+    body: mujoco.MjsBody, wall_m: tuple[float, float], height: float, rgba: tuple[float, float, float, float]
+) -> None:
+    """A handle of three bars on the far side (+x of the cup): touchable and of little mass.
+
+    Args:
+        body: the cup.
+        wall_m: distance from the axis at which its lower and its upper end meet the wall.
+        height: of the cup, m.
+        rgba: its colour.
+    """
+    far = wall_m[1] + 0.026
+    low, high = _HANDLE[0] * height, _HANDLE[1] * height
+    for start, end in (((wall_m[0], low), (far, low)), ((far, low), (far, high)), ((far, high), (wall_m[1], high))):
         bar = body.add_geom(
             type=mujoco.mjtGeom.mjGEOM_CAPSULE,
             fromto=[start[0], 0, start[1], end[0], 0, end[1]],

@@ -221,7 +221,17 @@ def _bunch(name: str, grapes: str, berry_m: Range, mass_kg: Range, friction: Ran
     return ObjectSpec(name, "bunch", {"berry_radius": berry_m}, mass_kg, friction, (*look.rgba, _WHITE))
 
 
+_TALL_BLUE_CUP: Final = ObjectSpec(
+    "tall_blue_cup",
+    "cup",
+    {"bottom_radius": (0.028, 0.031), "top_radius": (0.043, 0.048), "height": (0.115, 0.125)},
+    (0.15, 0.30),
+    (0.35, 0.50),
+    (_BLUE, _BLACK),
+)
+"""The blue cup as Pour Cup has it: tapered, or turning it over in the hand is far easier than with the training cup."""
 _SETS: Final = (
+    _TALL_BLUE_CUP,
     _stir_set("pot_and_wooden_spoon", "wooden_spoon", (0.215, 0.235), (_STEEL, _BLACK)),
     _stir_set("pot_and_steel_spoon", "steel_spoon", (0.195, 0.215), (_BLUE, _WHITE)),
     _flip_set(
@@ -247,7 +257,7 @@ _SETS: Final = (
         "dish_and_steel_spoon", "steel_spoon", "purple_grapes", (0.192, 0.204), (0.025, 0.040), (0.55, 0.75), _YELLOW
     ),
 )
-"""Groups of the thirteen objects that a task places together."""
+"""Groups of the thirteen objects that a task places together, and versions of them that one task has."""
 
 OBJECTS: Final[Mapping[str, ObjectSpec]] = {spec.name: spec for spec in (*_SPECS, *_SETS)}
 """Every object by name."""

@@ -30,7 +30,7 @@ class PourCup(Task):
 
     Action, observation, arguments: those of ``deft_env.env.GraspEnv``.
 
-    Randomisation: object (train: tapered solo cup; test: straight blue cup with a handle, heavier and more slippery),
+    Randomisation: object (train: tapered solo cup; test: taller blue cup with a handle, heavier and more slippery),
     three sizes, place (10 x 16 cm), heading (+-0.4 rad, which turns the approach and the pour), mass, friction.
 
     Success (paper, appendix F): grasped throughout, and rotated until its top is lower than its base. Throughout is the
@@ -40,13 +40,13 @@ class PourCup(Task):
     the tilt reached in the hand (all at 110 degrees), 0.25 for the share of trajectory and rest in which it is held
     clear of the table.
 
-    Version history: v0.
+    Version history: v0; the test cup is tapered and more slippery, as the straight one turned over far more easily.
     """
 
     name = "PourCup"
     instruction = "pour the cup"
     train = ("solo_cup",)
-    test = ("blue_cup",)
+    test = ("tall_blue_cup",)
     physics = FAST_PHYSICS
     nominal_rotation = hand_nominal(25.0)
     randomisation = Randomisation((0.46, 0.0), (0.05, 0.08), (-0.4, 0.4))
