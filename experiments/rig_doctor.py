@@ -16,22 +16,28 @@ if TYPE_CHECKING:
 
 def check_rig(path: Path) -> list[Finding]:
     """Configuration, arm, hand and camera, each by itself: a broken one does not hide the others."""
-    from deft_env.rigs.real.rig_config import RealRigConfig, settings
+    from deft_env.rigs.real.rig_config import RealRigConfig, before_calibration, from_mapping, load_file, settings
     from deft_env.rigs.real.rig_devices import Devices
 
     name = "rig configuration"
     try:
-        s = settings(RealRigConfig(file=str(path)))
+        data, missing = before_calibration(load_file(path))
+        s = settings(from_mapping(RealRigConfig, data, str(path)))
         made = Devices(s)
     except (ValueError, KeyError, ImportError) as error:
         return [Finding(name, "broken", str(error), f"edit {path}")]
     assumed = s.motor_map.source == "nominal"
     found = [Finding(name, "ok", f"{path}" + (", all devices are stand-ins" if s.stand_in else ""))]
-    if assumed:
+    if "camera" in missing:
         found.append(
-            Finding("motor map", "missing", "the assumed hand's; fingers go roughly where they should",
-                    f"deft calibrate hand --rig-config {path}")
+            Finding("camera pose", "missing", "camera.calibration: there is no such file yet; no run can start",
+                    f"deft calibrate camera --rig-config {path}")
         )  # fmt: skip
+    if assumed:
+        words = "hand.motor_map: there is no such file yet; no run can start" if "hand" in missing else (
+            "the assumed hand's; fingers go roughly where they should"
+        )  # fmt: skip
+        found.append(Finding("motor map", "missing", words, f"deft calibrate hand --rig-config {path}"))
     try:
         found += [
             _look("arm", lambda: _arm(made), "power, network cable, arm.ip; ping the control box"),

@@ -51,22 +51,18 @@ class Args:
 
 @contextmanager
 def devices(path: Path, *, parts: tuple[str, ...]) -> Iterator[Devices]:
-    """The rig's devices, of which ``parts`` are opened; a camera without a calibration is put at the origin.
+    """The rig's devices, of which ``parts`` are opened; calibration files may be missing (``before_calibration``).
 
     Raises:
         UsageError: for a configuration that cannot be.
         RigError: if a device cannot be opened.
     """
-    from deft_env.rigs.real.rig_config import RealRigConfig, from_mapping, load_file, settings
+    from deft_env.rigs.real.rig_config import RealRigConfig, before_calibration, from_mapping, load_file, settings
     from deft_env.rigs.real.rig_devices import DEVICE_ERRORS, Devices, word
 
     try:
-        data = load_file(path)
-        camera = dict(data.get("camera") or {})
-        if "T_base_cam" not in camera and not Path(str(camera.get("calibration", ""))).is_file():
-            camera.pop("calibration", None)
-            camera["T_base_cam"] = np.eye(4).tolist()
-        made = Devices(settings(from_mapping(RealRigConfig, {**data, "camera": camera}, str(path))))
+        data, _ = before_calibration(load_file(path))
+        made = Devices(settings(from_mapping(RealRigConfig, data, str(path))))
     except (ValueError, ImportError) as error:
         raise UsageError(f"--rig-config: {error}") from error
     try:
@@ -118,7 +114,11 @@ def reachable(poses: list[Array], start: Array) -> list[tuple[Array, Array]]:
 def _agreed(args: Args, what: str) -> None:
     if args.yes:
         return
-    if input(f"{what} Go on? [y/N] ").strip().lower() not in ("y", "yes"):
+    try:
+        answer = input(f"{what} Go on? [y/N] ")
+    except EOFError:
+        raise UsageError("nobody can answer here; nothing was moved (--yes does not ask)") from None
+    if answer.strip().lower() not in ("y", "yes"):
         raise UsageError("nothing was moved")
 
 

@@ -53,6 +53,23 @@ def test_doctor_finds_each_device_by_itself(mock: MockRig) -> None:
     assert mock.at_rest(), "no motor was switched on"
 
 
+def test_a_rig_that_is_not_calibrated_yet(mock: MockRig, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = mock.config()
+    del config["camera"]["T_base_cam"]
+    config["camera"]["calibration"], config["hand"]["motor_map"] = "camera.json", "hand.json"
+    (tmp_path / "rig.json").write_text(json.dumps(config))
+    rig = str(tmp_path / "rig.json")
+    found = {f.name: f for f in check_rig(tmp_path / "rig.json")}
+    assert [found[name].verdict for name in ("rig configuration", "arm", "hand", "camera")] == ["ok"] * 4
+    assert (found["camera pose"].verdict, found["motor map"].verdict) == ("missing", "missing")
+    assert "no run can start" in found["motor map"].detail
+    for what, words in (("camera", "the board is not in view"), ("hand", "markers not seen")):
+        assert main(["calibrate", what, "--rig-config", rig, "--yes"]) == 1
+        assert words in capsys.readouterr().err
+    assert main(["dry-run", "PickCup", "--rig-config", rig]) == 2
+    assert "there is no such file; `deft calibrate camera` writes it" in capsys.readouterr().err
+
+
 def test_doctor_reads_the_file_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "rig.yaml").write_text("arm: {ip: 10.0.0.1}\nhnad: {}\n")
     assert main(["doctor", "--rig-config", str(tmp_path / "rig.yaml"), "--json"]) == 1

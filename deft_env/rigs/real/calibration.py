@@ -83,9 +83,11 @@ class CameraCalibration:
         """Reads what ``save`` wrote; the file is not trusted.
 
         Raises:
-            ValueError: if it is too large, of another format, or not a rigid transform.
+            ValueError: if it is missing, too large, of another format, or not a rigid transform.
         """
         file = Path(path)
+        if not file.is_file():
+            raise ValueError(f"{file}: there is no such file; `deft calibrate camera` writes it")
         if file.stat().st_size > MAX_FILE_BYTES:
             raise ValueError(f"{file}: expected below {MAX_FILE_BYTES} bytes, got {file.stat().st_size}")
         try:

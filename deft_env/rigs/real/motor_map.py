@@ -258,9 +258,14 @@ class MotorMap:
         """Reads what ``save`` wrote; the file is not trusted.
 
         Raises:
-            ValueError: if the file is too large, of another format, for other motors, or not a monotone map.
+            ValueError: if the file is missing, too large, of another format, for other motors, or not a monotone map.
         """
         file = Path(path)
+        if not file.is_file():
+            raise ValueError(
+                f"{file}: there is no such file; `deft calibrate hand` writes it, and hand.motor_map: "
+                "nominal is the assumed hand"
+            )
         if file.stat().st_size > MAX_FILE_BYTES:
             raise ValueError(f"{file}: expected a motor map below {MAX_FILE_BYTES} bytes, got {file.stat().st_size}")
         try:

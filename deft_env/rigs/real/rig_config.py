@@ -147,6 +147,33 @@ def load_file(path: str | Path) -> dict[str, Any]:
     return data
 
 
+def before_calibration(data: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """A configuration whose calibration files need not exist yet, as when a rig is set up.
+
+    Args:
+        data: of ``load_file``.
+
+    Returns:
+        The configuration with the camera at the origin and the nominal hand in place of files that are not there, and
+        what `deft calibrate` has yet to make: of ``camera`` and ``hand``.
+    """
+    out, missing = dict(data), []
+    camera, hand = data.get("camera") or {}, data.get("hand") or {}
+    if isinstance(camera, Mapping) and "T_base_cam" not in camera and not _is_file(camera.get("calibration")):
+        rest = {key: value for key, value in camera.items() if key != "calibration"}
+        out["camera"] = {**rest, "T_base_cam": np.eye(4).tolist()}
+        missing.append("camera")
+    motor_map = hand.get("motor_map", "nominal") if isinstance(hand, Mapping) else "nominal"
+    if motor_map != "nominal" and not _is_file(motor_map):
+        out["hand"] = {**hand, "motor_map": "nominal"}
+        missing.append("hand")
+    return out, missing
+
+
+def _is_file(name: object) -> bool:
+    return isinstance(name, str) and Path(name).is_file()
+
+
 def _parse(suffix: str, text: str) -> Any:
     if suffix == ".json":
         return json.loads(text)
