@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, Final
@@ -92,7 +92,9 @@ STATUS_ERRORS: Final = {
 ALERT: Final = 0x80
 LATE_ANSWER_S: Final = 0.03
 """Pause before a retry, about the SDK's own window for an answer (our choice)."""
-_TIMEOUT, _CORRUPT, _BUSY = -3001, -3002, -1000
+_TIMEOUT, _CORRUPT = -3001, -3002
+_ID, _LENGTH, _INSTRUCTION, _ERROR, _CHECKSUM = 4, 5, 7, 8, 2
+"""Where things are in a status packet of Protocol 2.0; its length counts from the instruction, checksum included."""
 
 
 def alert_words(bits: int) -> str:
@@ -120,7 +122,9 @@ def load_sdk() -> ModuleType:
 class DynamixelBus:
     """One serial bus. Every method is safe to call from several threads; use ``names`` for readable errors."""
 
-    def __init__(self, port: str, baud: int, *, names: Mapping[int, str] | None = None, retries: int = 2) -> None:
+    def __init__(
+        self, port: str, baud: int, *, names: Mapping[int, str] | None = None, retries: int = 2, patience_s: float = 0.0
+    ) -> None:
         """Prepares a bus; nothing is opened yet.
 
         Args:
@@ -128,8 +132,9 @@ class DynamixelBus:
             baud: bit/s, as the motors are set.
             names: motor id -> name used in messages.
             retries: further attempts after a lost or damaged answer.
+            patience_s: how much longer an answer may take than the SDK waits (about 34 ms).
         """
-        self.port, self.baud, self.retries = port, baud, retries
+        self.port, self.baud, self.retries, self.patience_s = port, baud, retries, patience_s
         self._names = dict(names or {})
         self._lock = threading.RLock()
         self._sdk: Any = None
@@ -154,6 +159,13 @@ class DynamixelBus:
         if port.getCFlagBaud(self.baud) <= 0:
             raise BusDisconnected(f"baud: {self.baud} is not a rate that the SDK can set")
         port.baudrate = self.baud
+        window = port.setPacketTimeout
+
+        def wait_longer(length: int) -> None:
+            window(length)
+            port.packet_timeout += 1000.0 * self.patience_s
+
+        port.setPacketTimeout = wait_longer
         try:
             opened = port.openPort()
         except (OSError, ValueError) as error:
@@ -197,11 +209,14 @@ class DynamixelBus:
         """A register's value, signed where it is; a standing hardware alert does not prevent reading."""
         reg = REGISTERS[register]
         what = f"{self.name(motor)}: reading {register!r}"
-        data, error = self._attempt(
-            lambda: self._packet.readTxRx(self._port, motor, reg.address, reg.size), what, expect=reg.size
-        )
+
+        def transaction() -> tuple[bytes, int, int]:
+            code = self._packet.readTx(self._port, motor, reg.address, reg.size)
+            return self._receive(motor, reg.size) if code == 0 else (b"", code, 0)
+
+        data, error = self._attempt(transaction, what)
         self._refusal(error, what)
-        return int.from_bytes(bytes(data), "little", signed=reg.signed)
+        return int.from_bytes(data, "little", signed=reg.signed)
 
     def write(self, motor: int, register: str, value: int) -> None:
         """Writes a register and waits for the motor's word that it was taken.
@@ -254,8 +269,20 @@ class DynamixelBus:
             group = self._sdk.GroupSyncRead(self._require(), self._packet, start, size)
             for motor in ids:
                 group.addParam(motor)
+            what = f"reading {tuple(registers)} of {len(ids)} motors"
+
+            def transaction() -> tuple[dict[int, tuple[bytes, int]], int, int]:
+                answers: dict[int, tuple[bytes, int]] = {}
+                code = group.txPacket()
+                for motor in ids if code == 0 else ():
+                    data, code, error = self._receive(motor, size)
+                    if code != 0:
+                        break
+                    answers[motor] = data, error
+                return answers, code, 0
+
             try:
-                self._attempt(lambda: (None, group.txRxPacket(), 0), f"reading {tuple(registers)} of {len(ids)} motors")
+                answers, _ = self._attempt(transaction, what)
             except BusTimeout as error:
                 silent = [self.name(motor) for motor in ids if not self._answers(motor)]
                 if not silent:
@@ -268,9 +295,8 @@ class DynamixelBus:
                 ) from error
             out: dict[str, dict[int, int]] = {name: {} for name in registers}
             for motor in ids:
-                data = bytes(group.data_dict[motor])
-                if len(data) < size:
-                    raise MotorRefused(f"{self.name(motor)}: answered a sync read with {len(data)} of {size} bytes")
+                data, status = answers[motor]
+                self._refusal(status, f"{self.name(motor)}: {what}")
                 for name, reg in zip(registers, regs, strict=True):
                     chunk = data[reg.address - start : reg.address - start + reg.size]
                     out[name][motor] = int.from_bytes(chunk, "little", signed=reg.signed)
@@ -289,6 +315,23 @@ class DynamixelBus:
             return False
         return True
 
+    def _receive(self, motor: int, size: int) -> tuple[bytes, int, int]:
+        """The next answer of a motor: (data, code, status error).
+
+        The SDK's own ``readRx`` cuts ``size`` bytes out of whatever comes, so that a late answer to another question
+        would be taken for this one's, its checksum for data. Here an answer of another length counts as damaged.
+        """
+        while True:
+            packet, code = self._packet.rxPacket(self._port, False)
+            if code != 0:
+                return b"", int(code), 0
+            if packet[_ID] == motor:
+                break
+        error = int(packet[_ERROR])
+        data = bytes(packet[_ERROR + 1 : _INSTRUCTION + (packet[_LENGTH] | packet[_LENGTH + 1] << 8) - _CHECKSUM])
+        refused = bool(error & ~ALERT)
+        return data, 0 if refused or len(data) == size else _CORRUPT, error
+
     def _silence(self) -> str:
         return (
             f"no motor answers on {self.port} at {self.baud} baud: is the hand's power on, and is the baud rate that "
@@ -300,7 +343,7 @@ class DynamixelBus:
         if code:
             raise MotorRefused(f"{what}: the motor {STATUS_ERRORS.get(code, f'answers with unknown error {code}')}")
 
-    def _attempt(self, call: Any, what: str, expect: int = 0) -> tuple[Any, int]:
+    def _attempt(self, call: Callable[[], tuple[Any, int, int]], what: str) -> tuple[Any, int]:
         """Runs one SDK transaction, again after lost or damaged answers; returns (data, status error)."""
         code = 0
         with self._lock:
@@ -310,16 +353,18 @@ class DynamixelBus:
                     data, code, error = call()
                 except IndexError:
                     # The SDK indexes into the empty data of an error reply.
-                    data, code, error = b"", _CORRUPT, 0
+                    code = _CORRUPT
                 except OSError as fault:
                     self.unjam()
                     raise BusDisconnected(
                         f"{what}: the port {self.port} failed ({fault}); was it unplugged?"
                     ) from fault
-                if code == 0 and (error & ~ALERT or not expect or len(data) == expect):
+                if code == 0:
                     self.retried += attempt
+                    if attempt:
+                        # What was read may have been the late answer to the attempt before; then another one comes.
+                        time.sleep(LATE_ANSWER_S)
                     return data, int(error)
-                code = code or _CORRUPT
                 self.unjam()
                 if attempt < self.retries:
                     # A late answer must not be taken for the next one's: it may arrive now, and sending clears it.

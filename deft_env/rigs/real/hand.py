@@ -94,8 +94,10 @@ class DynamixelHand:
         self._low = np.array([m.low_rad for m in config.motors])
         self._high = np.array([m.high_rad for m in config.motors])
         self._clock, self._sleep = clock, sleep
-        self.bus = DynamixelBus(config.port, config.baud, names=dict(zip(self._ids, self.names, strict=True)))
-        self.bus.retries = config.retries
+        self.bus = DynamixelBus(
+            config.port, config.baud, names=dict(zip(self._ids, self.names, strict=True)), retries=config.retries,
+            patience_s=config.patience_s,
+        )  # fmt: skip
         self._stop = threading.Event()
         self._keeper: threading.Thread | None = None
         self._alarm: HandError | None = None

@@ -69,6 +69,7 @@ class HandConfig:
         max_speed_rad_s: the motors' own profile velocity.
         max_temperature_c: a hotter motor stops the hand before it shuts itself down.
         retries: after a lost or damaged answer.
+        patience_s: how much longer an answer may take than the SDK's own 34 ms; for slow adapters and busy machines.
         settle_tol_rad: how near the goal counts as arrived.
         settle_timeout_s: how long a move may take.
         watchdog_s: the motors drop their current after this much silence on the bus, 0 for never; at most 2.54 s.
@@ -85,6 +86,7 @@ class HandConfig:
     max_speed_rad_s: float = 3.0
     max_temperature_c: int = 60
     retries: int = 2
+    patience_s: float = 0.0
     settle_tol_rad: float = 0.02
     settle_timeout_s: float = 2.0
     watchdog_s: float = 2.0
@@ -96,5 +98,7 @@ class HandConfig:
                 raise ValueError(f"motors: {what} must be unique and at least one, got {values}")
         if not 0 <= self.watchdog_s <= 127 * WATCHDOG_UNIT_S:
             raise ValueError(f"watchdog_s: expected 0 to {127 * WATCHDOG_UNIT_S}, got {self.watchdog_s}")
+        if not 0 <= self.patience_s <= 1:
+            raise ValueError(f"patience_s: expected 0 to 1 s, got {self.patience_s}")
         if self.max_speed_rad_s < RAD_S_PER_UNIT:
             raise ValueError(f"max_speed_rad_s: expected at least {RAD_S_PER_UNIT:.3f}, got {self.max_speed_rad_s}")

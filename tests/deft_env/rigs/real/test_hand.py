@@ -29,6 +29,7 @@ from deft_env.rigs.real.hand_config import RAD_PER_TICK, HandConfig, MotorConfig
 from deft_env.rigs.real.motor_map import MotorMap
 from deft_mocks.dynamixel_bus import MockDynamixelBus, SimpleWorld
 from deft_mocks.dynamixel_motor import ITEMS
+from deft_mocks.dynamixel_wire import encode_status
 
 BAUD = 4_000_000
 
@@ -42,11 +43,19 @@ def bus():
 @pytest.fixture
 def config(bus):
     # No watchdog thread: its polls would take part in the faults that tests count. No sleeping either.
-    return HandConfig(port=bus.path, baud=BAUD, watchdog_s=0.0, retries=4)
+    # Patient: the mock answers late on a busy machine.
+    return HandConfig(port=bus.path, baud=BAUD, watchdog_s=0.0, retries=2, patience_s=0.25)
 
 
 def make(config: HandConfig) -> DynamixelHand:
-    return DynamixelHand(config, sleep=lambda _: None)
+    now_s = 0.0
+
+    def sleep(duration_s: float) -> None:
+        nonlocal now_s
+        now_s += duration_s
+
+    # The driver's time is what it slept, as the bus's is what it was asked: neither depends on the machine's load.
+    return DynamixelHand(config, clock=lambda: now_s, sleep=sleep)
 
 
 def torques(bus: MockDynamixelBus) -> set[int]:
@@ -114,6 +123,34 @@ def test_lost_and_damaged_answers_are_retried(bus, config) -> None:
         with pytest.raises((BusCorrupt, BusTimeout)):
             hand.state()
         bus.faults.corrupt_rate = 0.0
+
+
+@pytest.mark.parametrize("stale", [b"", b"\x19", b"\x19\x00\x00\x00", bytes(29)])
+def test_a_late_answer_to_another_question_is_not_taken_for_this_ones(bus, config, monkeypatch, stale) -> None:
+    with make(config) as hand:
+        read = hand.bus.read(1, "position"), hand.bus.sync_read(["velocity", "position"], [1, 2])
+        real, late = bus._answer, []
+
+        def answer(packet, rate):
+            # Arrives after the question was sent, in front of its answer.
+            return b"".join([*(late and [late.pop()]), real(packet, rate)])
+
+        monkeypatch.setattr(bus, "_answer", answer)
+        late.append(encode_status(1, 0, stale))
+        if len(stale) != REGISTERS["position"].size:
+            assert hand.bus.read(1, "position") == read[0]
+            assert hand.bus.retried == 1
+        late.append(encode_status(1, 0, stale))
+        assert hand.bus.sync_read(["velocity", "position"], [1, 2]) == read[1]
+        assert hand.bus.retried >= 1
+
+
+def test_bytes_that_look_like_a_header_are_read_as_they_are(bus, config) -> None:
+    with make(config) as hand:
+        bus.motors[2].set("goal_position", -131073)  # FF FF FD FF: the wire puts another FD into it
+        assert hand.bus.read(2, "goal_position") == -131073
+        values = hand.bus.sync_read(["goal_position", "current"], [1, 2, 3])
+    assert values["goal_position"][2] == -131073
 
 
 def test_a_noisy_bus_still_works(config) -> None:
