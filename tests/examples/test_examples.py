@@ -50,8 +50,9 @@ def test_third_party_agent_is_listed(installed):
     listed = subprocess.run(command, env=installed, capture_output=True, text=True, timeout=120)
     assert listed.returncode == 0, listed.stderr
     assert "one-fifth" in listed.stdout
-    plain = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    assert "one-fifth" not in plain.stdout
+    if importlib.util.find_spec("deft_one_fifth") is None:  # who follows the example's README has installed it
+        plain = subprocess.run(command, capture_output=True, text=True, timeout=120)
+        assert "one-fifth" not in plain.stdout
 
 
 def test_third_party_agent_passes_the_contract_suite(installed):
