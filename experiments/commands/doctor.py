@@ -168,14 +168,14 @@ def weights(given: Mapping[str, Path]) -> list[Finding]:
     out = []
     for name, parts in sorted(readers.items()):
         used = f"read by {', '.join(parts)}"
-        shipped = sorted((Path(deft_env.__file__).parent / "prior" / "weights").glob(f"{name}-*"))
+        shipped = sorted((Path(deft_env.__file__).parent / "prior").glob(f"{name}-*.safetensors"))
         if name in given:
             size_mb = given[name].stat().st_size / 1e6
             out.append(Finding(f"weights {name}", "ok", f"{given[name]}, {size_mb:.1f} MB; {used}"))
         elif shipped:
             out.append(Finding(f"weights {name}", "ok", f"{shipped[0].name} is shipped; {used}"))
         else:
-            fix = f"download them, then: --weights {name}=PATH"
+            fix = f"get the file, then: --weights {name}=PATH"
             out.append(Finding(f"weights {name}", "missing", used, fix))
     return out
 
@@ -226,6 +226,7 @@ def run(args: Args) -> int:
             else f"{f.name} does not work ({f.detail}); mend it with: {f.fix}"
         )
     else:
+        from rich.markup import escape
         from rich.table import Table
 
         from deft_experiments.terminal import output
@@ -235,6 +236,6 @@ def run(args: Args) -> int:
             table.add_column(column, overflow="fold")
         marks = {"ok": "[green]ok[/]", "missing": "[yellow]–[/]", "broken": "[red]broken[/]"}
         for f in findings:
-            table.add_row(marks[f.verdict], f.name, f.detail.replace("[", "\\["), f.fix.replace("[", "\\["))
+            table.add_row(marks[f.verdict], f.name, escape(f.detail), escape(f.fix))
         output().print(table)
     return 1 if broken else 0

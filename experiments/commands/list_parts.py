@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 import tyro
 
 from deft_env import registries
 from deft_env.registry import Registry
+
+_SDKS: Final = {"hardware": ("xarm", "dynamixel_sdk", "pyrealsense2")}
+"""Modules by which one sees whether an extra of a rig is installed; agents say so themselves."""
 
 Kind = Literal["all", "tasks", "agents", "rewards", "priors", "encoders", "rigs"]
 
@@ -29,7 +33,13 @@ class Args:
 
 def _rows(registry: Registry) -> list[dict[str, Any]]:
     return [
-        {"name": e.name, "summary": e.summary, "extra": e.extra, "stand_in": e.stand_in or e.name == "landscape"}
+        {
+            "name": e.name,
+            "summary": e.summary,
+            "extra": e.extra,
+            "stand_in": e.stand_in or e.name == "landscape",
+            "installed": all(importlib.util.find_spec(module) is not None for module in _SDKS.get(e.extra, ())),
+        }
         for e in (registry.entry(name) for name in registry.names())
     ]
 
@@ -69,6 +79,7 @@ def run(args: Args) -> int:
     if args.json:
         print(json.dumps(found, indent=1))
         return 0
+    from rich.markup import escape
     from rich.table import Table
 
     from deft_experiments.terminal import output
@@ -84,10 +95,10 @@ def run(args: Args) -> int:
                 what = f"{row['kind']}: {what}"
             if row.get("stand_in"):
                 what = f"{what} (a stand-in)" if what else "a stand-in"
-            needs = row["extra"] and f"pip install 'deft[{row['extra']}]'"
-            if row.get("installed") and needs:
+            needs = row["extra"] and f"pip install -c constraints.txt -e '.[{row['extra']}]'"
+            if row["installed"] and needs:
                 needs = f"{row['extra']} (installed)"
-            table.add_row(row["name"], what, needs)
+            table.add_row(row["name"], escape(what), escape(needs))
         console.print(table)
         if name == "agents":
             console.print("An agent is SEARCH+POLICY, such as cem+elite-mean; a bare search means SEARCH+recommend.")

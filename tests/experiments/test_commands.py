@@ -200,6 +200,25 @@ def test_list_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert next(a for a in found["agents"] if a["name"] == "deft")["summary"] == "cem+cvae"
 
 
+def test_list_says_how_to_install_what_is_missing(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from deft_experiments.commands import list_parts
+
+    monkeypatch.setattr(list_parts, "_SDKS", {"hardware": ("no_such_module",)})
+    assert cli.main(["list", "rigs"]) == 0
+    assert "pip install -c constraints.txt -e '.[hardware]'" in " ".join(capsys.readouterr().out.split())
+
+
+def test_doctor_knows_the_shipped_weights() -> None:
+    from deft_experiments.commands import doctor
+
+    found = {f.name: f for f in doctor.weights({})}
+    assert found["weights affordance"].verdict == "ok"
+    assert "is shipped" in found["weights affordance"].detail
+    assert found["weights r3m"].verdict == "missing"
+
+
 def test_doctor_names_one_fix_for_each_gap(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     from deft_experiments.commands import doctor
 
