@@ -108,7 +108,7 @@ def test_neighbouring_grapes_do_not_overlap() -> None:
         assert places[:, 2].min() == pytest.approx(radius), "the lowest grapes lie on the stand"
 
 
-@pytest.mark.parametrize(("pulled_m", "breaks"), [(0.5 * BREAK_M, False), (2.0 * BREAK_M, True)])
+@pytest.mark.parametrize(("pulled_m", "breaks"), [(0.5 * BREAK_M, False), (5.0 * BREAK_M, True)])
 def test_a_stem_breaks_for_good_and_only_where_it_was_stretched(pulled_m: float, breaks: bool) -> None:
     """Three worlds without a hand near; in the second, one grape starts away from its place."""
     task = PickGrape()
@@ -178,3 +178,22 @@ def test_the_rig_looks_at_the_stems_after_every_control_tick(monkeypatch: pytest
 def test_a_persons_grasp_picks_every_grape(split: str) -> None:
     outcomes = play([EpisodeKey("PickGrape", split, "reference", 1, k) for k in range(6)])
     assert sum(bool(outcome.success) for outcome in outcomes) >= 5
+
+
+def test_a_harsh_or_high_grasp_costs_grapes_and_a_good_one_does_not() -> None:
+    keys = [EpisodeKey("PickGrape", "train", "reference", 5, k) for k in range(16)]
+
+    def lost(squeeze_rad: float, high_m: float) -> int:
+        with SimulatedRig(film=False) as rig:
+            task = rig.task("PickGrape")
+            truths = rig.reset_batch(keys).truths
+            assert truths is not None
+            grasps = np.array([truth.human_grasp for truth in truths])
+            grasps[:, [grasp.NAMES.index(f"{finger}_forward") for finger in grasp.FINGER_NAMES]] += squeeze_rad
+            grasps[:, 2] += high_m
+            played = rig.execute_batch(grasps, [task.demonstration] * len(keys))
+        return sum(not o.success and not o.subgoals.get("broke no stem", True) for o in played)
+
+    assert lost(0.0, 0.0) <= 1
+    assert lost(0.2, 0.0) >= 2, "fingers closed too hard"
+    assert lost(0.0, 0.02) >= 2, "fingers on the upper grapes alone"
