@@ -24,10 +24,12 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from deft_env.episode import EpisodeKey
 from deft_env.sim import world
 from deft_mocks.dynamixel_bus import MockDynamixelBus
+from deft_mocks.fiducials import Fiducial
 from deft_mocks.realsense import CameraFaults
 from deft_mocks.rig_link import LinkServer
 from deft_mocks.rig_world import RigWorld
@@ -58,6 +60,8 @@ class MockRig:
         control_port: int = CONTROL_PORT,
         seed: int = 0,
         faults: Iterable[Fault] = (),
+        fiducial: Fiducial = "",
+        motor_per_joint: ArrayLike = 1.0,
     ) -> None:
         """Compiles the world; nothing listens yet.
 
@@ -67,8 +71,10 @@ class MockRig:
             control_port: of the control box.
             seed: of random faults on the hand's bus.
             faults: of the arm.
+            fiducial: what the hand wears for a calibration (``fiducials``), and holds before the camera.
+            motor_per_joint: what ``deft calibrate hand`` should find, see ``RigWorld``.
         """
-        self.world = RigWorld(task)
+        self.world = RigWorld(task, fiducial=fiducial, motor_per_joint=motor_per_joint)
         self._temporary = folder is None
         self.folder = Path(tempfile.mkdtemp(prefix="deft-mock-rig-")) if folder is None else Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)

@@ -30,6 +30,7 @@ from deft_env.sim.robot import MOTOR_LIMIT_NM
 from deft_env.sim.scenes import SceneModels
 from deft_env.tasks.task import PHASE_SIGNAL, Task
 from deft_mocks.dynamixel_motor import MotorGoal, MotorReading
+from deft_mocks.fiducials import Fiducial, posture, wearing
 
 if TYPE_CHECKING:
     from mujoco.batch import Batch
@@ -69,8 +70,17 @@ class OneWorld:
 class RigWorld:
     """The world; ``arm`` and ``hand`` are its two faces for the mocks, and every method may come from any thread."""
 
-    def __init__(self, task: str = "PickCup") -> None:
-        """A workplace with the arm parked and the first training scene of ``task`` on the table."""
+    def __init__(self, task: str = "PickCup", *, fiducial: Fiducial = "", motor_per_joint: ArrayLike = 1.0) -> None:
+        """A workplace with the first training scene of ``task`` on the table.
+
+        Args:
+            task: whose scene.
+            fiducial: what the hand wears and how it is held before the camera; by default nothing, the arm is parked.
+            motor_per_joint: radians that a motor turns for one radian of its joint (of the PIP, where it pulls a
+                curl), for all or for each of ``grasp.MOTOR_NAMES``.
+        """
+        self._fiducial = fiducial
+        self.motor_per_joint: Array = np.broadcast_to(np.array(motor_per_joint, dtype=np.float64), 12)
         self._lock = threading.RLock()
         self._scenes: dict[str, SceneModels] = {}
         self.servo: Callable[[], bool] = lambda: False
@@ -82,13 +92,14 @@ class RigWorld:
         self._rest_s = self._since_tick_s = 0.0
         self._streamed = False
         self._goals: dict[str, MotorGoal] = {}
-        self._load(EpisodeKey(task, "train", "train", 0, 0), *parked())
+        arm, hand = parked()
+        self._load(EpisodeKey(task, "train", "train", 0, 0), posture(fiducial) if fiducial else arm, hand)
         self.arm, self.hand = ArmFace(self), HandFace(self)
 
     # --- scenes -----------------------------------------------------------------------------------------------------
     def _of(self, name: str) -> SceneModels:
         if name not in self._scenes:
-            made: Task = tasks.load(name)()
+            made: Task = wearing(tasks.load(name)(), self._fiducial)
             self._scenes[name] = SceneModels(made, world.PhysicsOptions(**made.solver))
         return self._scenes[name]
 
@@ -158,9 +169,10 @@ class RigWorld:
             goal = self._goals.get(name)
             if goal is None or goal.position_rad is None:
                 continue
-            target = float(motor_targets(np.full(12, goal.position_rad))[i])
+            ratio = float(self.motor_per_joint[i])
+            target = float(motor_targets(np.full(12, goal.position_rad / ratio))[i])
             here = float(self.data.ctrl[self._hand_ctrl[i]])
-            reach = goal.speed_limit_rad_s * dt_s
+            reach = goal.speed_limit_rad_s * dt_s / ratio
             self.data.ctrl[self._hand_ctrl[i]] = here + min(max(target - here, -reach), reach)
 
     # --- what is seen and judged ------------------------------------------------------------------------------------
@@ -271,4 +283,5 @@ class HandFace:
         else:
             angle, speed = of(kind)
         force = float(w.data.actuator_force[w._hand_ctrl[index]])
-        return MotorReading(angle, speed, force / _LIMITS[index] * FULL_CURRENT_MA)
+        ratio = float(w.motor_per_joint[index])
+        return MotorReading(ratio * angle, ratio * speed, force / _LIMITS[index] * FULL_CURRENT_MA)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 SHIFT_M: Final = 0.05
-TURN_RAD: Final = 0.30
+TURN_RAD: Final = 0.40
 """How far the hand is moved and turned about the posture that it is calibrated around (our choice)."""
 
 
@@ -29,8 +29,10 @@ class Args:
     """Calibrates a device of the real rig.
 
     camera: fasten a ChArUco board to the hand and bring it into the camera's view (in the arm's manual mode); the arm
-    then moves a little around that posture. hand: stick a marker on the palm and on every link, hold the hand in view;
-    the fingers then move through their ranges, the arm does not.
+    then moves a little around that posture. hand: stick markers on every link and two on the palm, hold the hand in
+    view, obliquely from the backs towards the fingertips; the fingers then move through their ranges, the arm does not.
+    Where the camera does not see all backs at once, take the fingers and the thumb one after the other
+    (``--fingers index middle ring``, then ``--fingers thumb``): pairs are kept beside the output.
 
     Attributes:
         what: camera or hand.
@@ -38,6 +40,7 @@ class Args:
         out: file to write; default camera.json or hand.json beside the configuration.
         square_m: printed size of the board's squares.
         marker_m: printed size of the markers, on the board or on the links.
+        fingers: which fingers' markers are in view (hand only).
         yes: do not ask before anything moves.
     """
 
@@ -46,6 +49,7 @@ class Args:
     out: Path | None = None
     square_m: float = 0.020
     marker_m: float | None = None
+    fingers: tuple[Literal["index", "middle", "ring", "thumb"], ...] = ("index", "middle", "ring", "thumb")
     yes: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
 
 
@@ -132,7 +136,13 @@ def _camera(args: Args, out: Path, say: Callable[[str], None]) -> None:
         here = d.arm.joints()
         if board.detect(d.capture().rgb) is None:
             raise RigError("camera: the board is not in view; bring it there in the arm's manual mode, then try again")
-        todo = reachable(around(poses(here[None])[0]), here)
+        todo: list[tuple[Array, Array]] = []
+        for T, q in reachable(around(poses(here[None])[0]), here):
+            broken = way_there(todo[-1][1] if todo else here, q, d.settings.safety)
+            if broken:
+                say(f"a posture is left out: {broken[0]}")
+            else:
+                todo.append((T, q))
         _agreed(
             args, f"The arm will move to {len(todo)} postures within {SHIFT_M} m and {TURN_RAD} rad of where it is."
         )
@@ -140,11 +150,7 @@ def _camera(args: Args, out: Path, say: Callable[[str], None]) -> None:
         count = iter(range(len(todo)))
 
         def move(_: Array) -> Array:
-            q = joints[next(count)]
-            broken = way_there(d.arm.joints(), q, d.settings.safety)
-            if broken:
-                raise RigError(f"arm: a posture was refused before moving: {broken[0]}")
-            d.go(q)
+            d.go(joints[next(count)])
             return poses(d.arm.joints()[None])[0]
 
         views, frames = calibration.collect_views(d.capture, move, [T for T, _ in todo], board, report=say)
@@ -168,30 +174,48 @@ def _camera(args: Args, out: Path, say: Callable[[str], None]) -> None:
 def _hand(args: Args, out: Path, say: Callable[[str], None]) -> None:
     from deft_env import grasp
     from deft_env.rigs.real import calibration
-    from deft_env.rigs.real.joint_markers import MarkerConfig, MarkerObserver
+    from deft_env.rigs.real.joint_markers import MarkerConfig, MarkerObserver, markers_of
+    from deft_env.rigs.real.motor_pairs import MotorPairs
 
+    file = out.with_name(f"{out.stem}.pairs.npz")
+    try:
+        known = MotorPairs.load(file) if file.exists() else MotorPairs.none()
+    except ValueError as error:
+        raise UsageError(str(error)) from error
     with devices(args.rig_config, parts=("camera", "hand")) as d:
         order = [d.hand.names.index(name) for name in grasp.MOTOR_NAMES]
         back = [grasp.MOTOR_NAMES.index(name) for name in d.hand.names]
         motors = {m.name: m for m in d.settings.hand.motors}
         targets = calibration.motor_targets(
-            [motors[n].low_rad for n in grasp.MOTOR_NAMES], [motors[n].high_rad for n in grasp.MOTOR_NAMES]
+            [motors[n].low_rad for n in grasp.MOTOR_NAMES],
+            [motors[n].high_rad for n in grasp.MOTOR_NAMES],
+            fingers=args.fingers,
         )
-        observer = MarkerObserver(d.capture, MarkerConfig(size_m=args.marker_m or 0.012))
+        markers = MarkerConfig() if args.marker_m is None else MarkerConfig(size_m=args.marker_m)
+        observer = MarkerObserver(d.capture, markers)
         _agreed(args, f"The fingers will move through {len(targets)} poses, the arm stays where it is.")
         d.hand.enable()
         d.hand.move(d.motors(np.zeros(16)))
-        hidden = observer.open()
+        needed = markers_of(args.fingers)
+        hidden = [name for name in observer.open() if name in needed]
         if hidden:
-            raise RigError(f"hand: markers not seen with the hand open: {', '.join(hidden)}; light, focus, distance?")
+            raise RigError(
+                f"hand: markers not seen with the hand open: {', '.join(hidden)}; light, focus, distance? "
+                "Fingers whose backs are out of view can wait for a take of their own: --fingers"
+            )
 
         def move(target: Array) -> Array:
             found: Any = d.hand.move(target[back]).state.position_rad[order]
             return np.asarray(found)
 
         pairs = calibration.record_motor_pairs(move, observer, targets, report=say)
+    known = known.with_take(args.fingers, *pairs)
+    known.save(file)
+    if known.missing():
+        say(f"wrote {file}; still to be seen: {', '.join(known.missing())}. Turn the hand and take them with --fingers")
+        return
     try:
-        found = calibration.fit_motor_map(*pairs)
+        found = calibration.fit_motor_map(known.motors_rad, known.joints_rad, report=say)
     except calibration.CalibrationError as error:
         raise RigError(f"hand: {error}") from error
     found.save(out)

@@ -6,6 +6,7 @@ import signal
 import threading
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from deft_experiments.errors import UsageError
 
@@ -21,12 +22,15 @@ class Args:
         task: whose scene stands on the table at first.
         port: TCP port of the arm's command channel (a real box has 502, which needs privileges).
         seed: of random faults.
+        fiducial: what the hand wears and holds before the camera, to rehearse ``deft calibrate``: the board, or markers
+            with the backs of the fingers or of the thumb in view.
     """
 
     folder: Path = Path("mock-rig")
     task: str = "PickCup"
     port: int = 15020
     seed: int = 0
+    fiducial: Literal["", "board", "fingers", "thumb"] = ""
 
 
 def run(args: Args) -> int:
@@ -42,7 +46,8 @@ def run(args: Args) -> int:
     done = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: done.set())
     try:
-        with MockRig(args.task, folder=args.folder, control_port=args.port, seed=args.seed) as mock:
+        rig = MockRig(args.task, folder=args.folder, control_port=args.port, seed=args.seed, fiducial=args.fiducial)
+        with rig as mock:
             print(f"mock rig ready: --rig real --rig-config {mock.config_path}; Ctrl-C ends it", flush=True)
             while not done.wait(0.5):
                 if mock.box.crash is not None:

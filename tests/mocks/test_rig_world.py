@@ -9,7 +9,7 @@ from deft_env.episode import EpisodeKey
 from deft_env.tasks.pick_grape import BREAK_M, GRAPES, stretch_sensor
 from deft_mocks.rig_world import TICK_S, RigWorld
 
-PULLED = GRAPES[2]
+PULLED = "grape4"
 
 
 def _holds(world: RigWorld) -> list[bool]:
@@ -17,8 +17,12 @@ def _holds(world: RigWorld) -> list[bool]:
 
 
 def _pull(world: RigWorld, by_m: float) -> None:
-    """Moves one grape up, away from its place on the stalk."""
-    world.data.qpos[world.model.jnt_qposadr[world.model.joint(f"{PULLED}_z").id]] += by_m
+    """Moves one grape outwards, away from its place on the stalk."""
+    scene = world.task.draw(world.key)
+    outward = scene.poses[PULLED][0] - scene.poses["stalk"][0]
+    outward[2] = 0.0
+    address = world.model.jnt_qposadr[world.model.joint(PULLED).id]
+    world.data.qpos[address : address + 3] += by_m * outward / np.linalg.norm(outward)
 
 
 def _pass(world: RigWorld, seconds: float, *, streamed: bool) -> None:
@@ -32,7 +36,7 @@ def test_a_stem_breaks_in_the_mock_rig_too(streamed: bool) -> None:
     _pull(world, 0.5 * BREAK_M)
     _pass(world, 0.1, streamed=streamed)
     assert _holds(world) == [True] * len(GRAPES)
-    _pull(world, 3.0 * BREAK_M)
+    _pull(world, 2.0 * BREAK_M)
     _pass(world, 0.4, streamed=streamed)
     # For good: by then the grape lies still, and its stem does not come back.
     assert _holds(world) == [name != PULLED for name in GRAPES]

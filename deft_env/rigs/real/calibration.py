@@ -56,7 +56,7 @@ class CameraCalibration:
         method: the closed-form solver that gave the start.
         rms_px, max_px: reprojection error over all corners.
         view_rms_px: (V,) of each view.
-        held_out_rms_px: of each second view, under a calibration from the others.
+        held_out_rms_px: of each third of the views, under a calibration from the others.
     """
 
     T_base_cam: Array
@@ -169,12 +169,6 @@ def solve_camera(views: Sequence[View], K: ArrayLike) -> CameraCalibration:
     method, camera, board = _solve(views, K)
     errors = [_errors(view, camera, board, K) for view in views]
     squares = [np.sum(e**2, axis=1) for e in errors]
-    train, test = list(views[::2]), list(views[1::2])
-    if len(train) >= 3 and _second_turn(train) >= MIN_TURN_RAD:
-        _, c, b = _solve(train, K)
-        left = np.concatenate([np.sum(_errors(view, c, b, K) ** 2, axis=1) for view in test])
-    else:
-        left = np.concatenate(squares)
     return CameraCalibration(
         camera,
         board,
@@ -183,8 +177,17 @@ def solve_camera(views: Sequence[View], K: ArrayLike) -> CameraCalibration:
         float(np.sqrt(np.concatenate(squares).mean())),
         float(np.sqrt(np.concatenate(squares).max())),
         np.array([np.sqrt(s.mean()) for s in squares]),
-        float(np.sqrt(left.mean())),
+        _held_out(views, K),
     )
+
+
+def _held_out(views: Sequence[View], K: Array) -> float:
+    """Reprojection error, rms px, on each third of the views under a calibration from the others."""
+    squares = []
+    for fold in range(3):
+        _, camera, board = _solve([v for i, v in enumerate(views) if i % 3 != fold], K)
+        squares += [np.sum(_errors(v, camera, board, K) ** 2, axis=1) for v in views[fold::3]]
+    return float(np.sqrt(np.concatenate(squares).mean()))
 
 
 def _second_turn(views: Sequence[View]) -> float:
@@ -272,16 +275,29 @@ def picture(rgb: NDArray[np.uint8], view: View, calibration: CameraCalibration) 
 
 
 # --- motor map --------------------------------------------------------------------------------------------------------
+OUTLIER_RAD: Final = 0.15
+MAX_OUTLIERS: Final = 0.2
+"""A sighting this far off may be wrong; if more than this share of a joint's are, something else is (our choice)."""
+_ROUNDS: Final = 5
 FINGERS_APART: Final = (("index", "middle", "ring"), ("thumb",))
-"""Fingers that sweep together; the others rest open, so that thumb and fingers never touch while recording."""
+"""Fingers that sweep together; the others rest open, so that thumb and fingers hardly touch while recording."""
 
 
-def motor_targets(low_rad: ArrayLike, high_rad: ArrayLike, *, steps: int = 12, mixed: int = 60, seed: int = 0) -> Array:
+def motor_targets(
+    low_rad: ArrayLike,
+    high_rad: ArrayLike,
+    *,
+    fingers: Sequence[str] = grasp.FINGER_NAMES,
+    steps: int = 12,
+    mixed: int = 60,
+    seed: int = 0,
+) -> Array:
     """Motor angles (N, 12) to visit for the map: each motor up and down alone, then mixed poses.
 
     Args:
         low_rad: (12,) in the order of ``grasp.MOTOR_NAMES``.
         high_rad: (12,).
+        fingers: that move; the others rest open.
         steps: poses of each sweep, one way; both ways are visited, since tendons have hysteresis.
         mixed: random poses per group of fingers, which show the couplings.
         seed: of the random poses.
@@ -289,14 +305,15 @@ def motor_targets(low_rad: ArrayLike, high_rad: ArrayLike, *, steps: int = 12, m
     low, high = grasp.check(low_rad, "low_rad", 12), grasp.check(high_rad, "high_rad", 12)
     if np.any(low >= high) or steps < 2 or mixed < 0:
         raise ValueError("low_rad, high_rad, steps: expected low below high and at least 2 steps")
-    rest = low.copy()
-    rest[0::3] = np.clip(0.0, low[0::3], high[0::3])
-    rest[1::3] = np.clip(0.0, low[1::3], high[1::3])
-    rest[2::3] = np.clip(0.0, low[2::3], high[2::3])
+    if not fingers or not set(fingers) <= set(grasp.FINGER_NAMES):
+        raise ValueError(f"fingers: expected some of {grasp.FINGER_NAMES}, got {tuple(fingers)}")
+    rest = np.clip(np.zeros(12), low, high)
     random, rows = generator("calibration", "motors", seed), []
     there_and_back = np.concatenate([np.linspace(0, 1, steps), np.linspace(1, 0, steps)])
     for group in FINGERS_APART:
-        chosen = [3 * grasp.FINGER_NAMES.index(finger) for finger in group]
+        chosen = [3 * grasp.FINGER_NAMES.index(finger) for finger in group if finger in fingers]
+        if not chosen:
+            continue
         for kind in range(3):
             for share in there_and_back:
                 row = rest.copy()
@@ -341,16 +358,50 @@ def record_motor_pairs(
     return np.array(motors), np.array(joints)
 
 
-def fit_motor_map(motors_rad: ArrayLike, joints_rad: ArrayLike, *, max_rms_rad: float = 0.1) -> MotorMap:
-    """Fits the map and refuses one that predicts badly on poses left out.
+def fit_motor_map(
+    motors_rad: ArrayLike,
+    joints_rad: ArrayLike,
+    *,
+    max_rms_rad: float = 0.1,
+    report: Callable[[str], None] = lambda text: None,
+) -> MotorMap:
+    """Fits the map, leaves out what was seen wrongly, and refuses a map that predicts badly on poses left out.
+
+    A marker's picture may be that of another pose, and a finger may touch another, which no average mends: sightings
+    further off than ``OUTLIER_RAD`` and five times what is usual of their joint are left out, and the map is fitted
+    again.
+
+    Args:
+        motors_rad: (N, 12).
+        joints_rad: (N, 16), NaN where a joint was hidden.
+        max_rms_rad: greatest held-out error.
+        report: hears one line a joint of which something was left out.
 
     Raises:
-        CalibrationError: naming the joints whose held-out error is too large.
+        CalibrationError: naming the joints whose held-out error is too large, or of which too much was seen wrongly.
     """
+    motors, joints = np.asarray(motors_rad, dtype=np.float64), np.array(joints_rad, dtype=np.float64)
     try:
-        found = MotorMap.fit(motors_rad, joints_rad)
+        found = MotorMap.fit(motors, joints)
+        seen = np.isfinite(joints).sum(axis=0)
+        for _ in range(_ROUNDS):
+            error = np.abs(joints - found.predict(motors))
+            usual = 1.4826 * np.nanmedian(error, axis=0)
+            wrong = error > np.maximum(OUTLIER_RAD, 5.0 * usual)
+            if not wrong.any():
+                break
+            joints[wrong] = np.nan
+            found = MotorMap.fit(motors, joints)
     except ValueError as error:
         raise CalibrationError(f"the pairs do not suffice: {error}") from error
+    lost = seen - np.isfinite(joints).sum(axis=0)
+    for name, few, many in zip(grasp.JOINT_NAMES, lost, seen, strict=True):
+        if few > MAX_OUTLIERS * many:
+            raise CalibrationError(
+                f"{name}: {few} of {many} sightings do not fit the others; larger markers, or nearer"
+            )
+        if few:
+            report(f"{name}: left out {few} of {many} sightings, which do not fit the others")
     bad = [f"{r.joint} {r.held_out_rms_rad:.3f}" for r in found.residuals if r.held_out_rms_rad > max_rms_rad]
     if bad:
         raise CalibrationError(

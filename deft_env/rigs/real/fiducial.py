@@ -96,8 +96,27 @@ class Board:
         return np.asarray(corners, dtype=np.float64).reshape(-1, 2) + _EDGE_PX, points
 
 
-def detect_markers(rgb: NDArray[np.uint8], K: Array, size_m: float, dictionary: str) -> dict[int, Array]:
-    """Poses of single square markers: id -> T_cam_marker (4, 4); x right, y up, z out of the marker."""
+def marker_image(number: int, dictionary: str, size_px: int) -> NDArray[np.uint8]:
+    """A marker to print (size_px, size_px), grey, without its white rim: leave one module, a sixth of 4 x 4's size."""
+    cv2 = load_cv2()
+    return np.asarray(cv2.aruco.generateImageMarker(_dictionary(cv2, dictionary), number, size_px), dtype=np.uint8)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sighting:
+    """One of at most two poses that explain a marker's picture: small square things look alike when tilted either way.
+
+    Attributes:
+        T_cam_marker: (4, 4); x right, y up, z out of the marker.
+        error_px: rms reprojection error of its corners.
+    """
+
+    T_cam_marker: Array
+    error_px: float
+
+
+def detect_markers(rgb: NDArray[np.uint8], K: Array, size_m: float, dictionary: str) -> dict[int, tuple[Sighting, ...]]:
+    """Poses of single square markers: id -> what it may be, the likelier first."""
     cv2 = load_cv2()
     detector = cv2.aruco.ArucoDetector(_dictionary(cv2, dictionary))
     detector.setDetectorParameters(_refined(cv2))
@@ -105,9 +124,9 @@ def detect_markers(rgb: NDArray[np.uint8], K: Array, size_m: float, dictionary: 
     found, ids, _ = detector.detectMarkers(grey)
     half = size_m / 2
     corners = np.array([[-half, half, 0], [half, half, 0], [half, -half, 0], [-half, -half, 0]])
-    out: dict[int, Array] = {}
+    out: dict[int, tuple[Sighting, ...]] = {}
     for quad, number in zip(found, [] if ids is None else np.ravel(ids), strict=True):
-        good, rotation, shift = cv2.solvePnP(
+        good, rotations, shifts, errors = cv2.solvePnPGeneric(
             corners,
             np.asarray(quad, dtype=np.float64).reshape(4, 2) + _EDGE_PX,
             K,
@@ -115,7 +134,10 @@ def detect_markers(rgb: NDArray[np.uint8], K: Array, size_m: float, dictionary: 
             flags=cv2.SOLVEPNP_IPPE_SQUARE,
         )
         if good:
-            out[int(number)] = transform(cv2.Rodrigues(rotation)[0], np.ravel(shift))
+            out[int(number)] = tuple(
+                Sighting(transform(cv2.Rodrigues(rotation)[0], np.ravel(shift)), float(np.ravel(error)[0]))
+                for rotation, shift, error in zip(rotations, shifts, errors, strict=True)
+            )
     return out
 
 

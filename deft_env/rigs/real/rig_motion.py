@@ -24,6 +24,8 @@ from deft_env.sim.hand_calibration import motor_targets
 Array = NDArray[np.float64]
 _RISE_STEP_M: Final = 0.01
 _SWEEP: Final = 25
+_WRIST_RADIUS_M: Final = 0.042
+"""Of the joint housings before the flange (assumed, after product drawings)."""
 _MARGIN_RAD: Final = 0.03
 """Kept from the joint limits where the rig chooses the posture itself; more than the arm driver insists on."""
 
@@ -117,7 +119,7 @@ def _above_table(T: Array, limits: SafetyLimits, slack_m: float = 0.15) -> list[
 
 
 def way_there(start: Array, goal: Array, limits: SafetyLimits) -> list[Violation]:
-    """A joint motion in free air: joint limits, and the hand above the table all along."""
+    """A joint motion in free air: joint limits, and hand and wrist above the table all along."""
     q = start + np.linspace(0.0, 1.0, _SWEEP)[:, None] * (goal - start)
     found = safety.check_joints(q, limits)
     for i, T in enumerate(poses(q)):
@@ -125,6 +127,9 @@ def way_there(start: Array, goal: Array, limits: SafetyLimits) -> list[Violation
             height = float(T[2, :3] @ np.array(point) + T[2, 3])
             if not height >= limits.table_z_m + limits.table_margin_m:
                 found.append(Violation("table", "hand on its way", height, limits.table_z_m, "m", i))
+        lowest = float(xarm_kinematics.wrist(q[i])[:, 2].min()) - _WRIST_RADIUS_M
+        if not lowest >= limits.table_z_m + limits.table_margin_m:
+            found.append(Violation("table", "wrist on its way", lowest, limits.table_z_m, "m", i))
     return found
 
 

@@ -62,6 +62,11 @@ def forward(q_rad: ArrayLike) -> Array:
     return _frames(q_rad)[-1]
 
 
+def wrist(q_rad: ArrayLike) -> Array:
+    """(2, 3), m: the middles of the joint housings before the flange, which hang lowest when the hand is held up."""
+    return np.stack([frame[:3, 3] for frame in _frames(q_rad)[4:6]])
+
+
 def _error(T_goal: Array, T: Array) -> Array:
     turn = T_goal[:3, :3] @ T[:3, :3].T
     axis = np.array([turn[2, 1] - turn[1, 2], turn[0, 2] - turn[2, 0], turn[1, 0] - turn[0, 1]])

@@ -23,9 +23,18 @@ from deft_env.rigs.real.calibration import (
     record_motor_pairs,
     solve_camera,
 )
-from deft_env.rigs.real.fiducial import Board, board_pose, invert, project, transform
-from deft_env.rigs.real.joint_markers import LINKS, MarkerConfig, MarkerObserver, joint_angles
+from deft_env.rigs.real.fiducial import Board, Sighting, board_pose, invert, project, transform
+from deft_env.rigs.real.joint_markers import (
+    LINKS,
+    PALMS,
+    MarkerConfig,
+    MarkerObserver,
+    choose,
+    joint_angles,
+    markers_of,
+)
 from deft_env.rigs.real.motor_map import MotorMap
+from deft_env.rigs.real.motor_pairs import MotorPairs
 
 pytestmark = pytest.mark.skipif(
     not hasattr(cv2, "calibrateHandEye"), reason="needs OpenCV 4 (opencv-python-headless>=4.10,<5)"
@@ -252,15 +261,17 @@ def test_recording_a_hand_and_fitting_its_map() -> None:
 # --- markers ----------------------------------------------------------------------------------------------------------
 def links(q: np.ndarray, stuck: dict[str, np.ndarray], palm: np.ndarray) -> dict[str, np.ndarray]:
     """Rotations of all links at joint angles ``q``; ``stuck`` is how each marker was put on."""
-    out = {"palm": palm}
+    # The thumb's back looks the other way, and so does the marker that it is seen against.
+    palms = {"palm": palm, "palm_thumb": palm @ Rotation.from_euler("X", np.pi).as_matrix()}
+    out = dict(palms)
     for f, finger in enumerate(grasp.FINGER_NAMES):
         side, forward, pip, dip = q[4 * f : 4 * f + 4]
         turns = (
-            Rotation.from_euler("ZY", [side, forward]),
+            Rotation.from_euler("ZY", [-side if finger == "thumb" else side, forward]),
             Rotation.from_euler("Y", pip),
             Rotation.from_euler("Y", dip),
         )
-        parent = palm
+        parent = palms[PALMS[finger]]
         for link, turn in zip(LINKS, turns, strict=True):
             parent = parent @ turn.as_matrix() @ stuck.get(f"{finger}_{link}", np.eye(3))
             out[f"{finger}_{link}"] = parent
@@ -273,12 +284,100 @@ def test_joint_angles_from_rotations() -> None:
     stuck = {"ring_middle": Rotation.from_rotvec([0.05, -0.1, 0.08]).as_matrix()}
     q = random.uniform(grasp.LOW[grasp.FINGERS], grasp.HIGH[grasp.FINGERS])
     opened = links(np.zeros(16), stuck, np.eye(3))
-    np.testing.assert_allclose(joint_angles(links(q, stuck, palm), opened)[:10], q[:10], atol=1e-9)
+    angles = joint_angles(links(q, stuck, palm), opened)
+    np.testing.assert_allclose(angles[:10], q[:10], atol=1e-9)
+    np.testing.assert_allclose(angles[12:], q[12:], atol=1e-9)
     seen = links(q, stuck, palm)
     del seen["middle_middle"]
     angles = joint_angles(seen, opened)
     hidden = [grasp.JOINT_NAMES[j] for j in np.flatnonzero(np.isnan(angles))]
     assert hidden == ["middle_pip", "middle_dip"]
+
+
+def test_a_link_that_turned_about_no_joint_counts_as_hidden() -> None:
+    opened, now = links(np.zeros(16), {}, np.eye(3)), links(np.full(16, 0.3), {}, np.eye(3))
+    now["index_middle"] = now["index_middle"] @ Rotation.from_euler("X", 0.6).as_matrix()
+    angles = joint_angles(now, opened)
+    assert np.isnan(angles[2])
+    assert np.isfinite(angles[[0, 1, *range(4, 16)]]).all()
+
+
+def _seen(rotations: dict[str, np.ndarray], mirrored: set[str], worse_px: float) -> dict[str, tuple[Sighting, ...]]:
+    """Each marker with the pose that a small picture confuses it with: tilted the other way against the camera.
+
+    For those in ``mirrored`` the wrong pose fits better by ``worse_px``; for the others the right one does.
+    """
+    out = {}
+    for name, R in rotations.items():
+        # Mirror the marker's normal about the line of sight (z), keeping what it looks like.
+        n = R[:, 2]
+        axis = np.cross(n, [0.0, 0.0, 1.0])
+        tilt = np.arctan2(np.linalg.norm(axis), -n[2])
+        other = Rotation.from_rotvec(-2 * tilt * axis / max(float(np.linalg.norm(axis)), 1e-9)).as_matrix() @ R
+        wrong = name in mirrored
+        right, left = (
+            Sighting(transform(M, np.zeros(3)), 0.1 + worse_px * bad) for M, bad in ((R, wrong), (other, not wrong))
+        )
+        out[name] = tuple(sorted((right, left), key=lambda s: s.error_px))
+    return out
+
+
+def test_of_two_poses_those_are_taken_that_make_a_hand() -> None:
+    random = generator("test", "mirrored")
+    # The camera looks along +z at backs that face it obliquely, from aside.
+    palm = Rotation.from_euler("yxz", [0.4, np.pi - 0.6, 0.3]).as_matrix()
+    links_of_fingers = {
+        name for name in links(np.zeros(16), {}, palm) if name in markers_of(("index", "middle", "ring"))
+    }
+    opened = choose(
+        _seen({n: R for n, R in links(np.zeros(16), {}, palm).items() if n in links_of_fingers}, {"ring_middle"}, 0.1)
+    )
+    truth = links(np.zeros(16), {}, palm)
+    assert all(np.allclose(opened[name], truth[name]) for name in links_of_fingers)
+    for _ in range(20):
+        q = random.uniform(grasp.LOW[grasp.FINGERS], grasp.HIGH[grasp.FINGERS]) * np.tile([1.0, 0.5, 0.5, 0.5], 4)
+        now = {n: R for n, R in links(q, {}, palm).items() if n in links_of_fingers}
+        mirrored = set(random.choice(sorted(links_of_fingers), 2, replace=False))
+        angles = joint_angles(choose(_seen(now, mirrored, 0.1), opened), opened)
+        np.testing.assert_allclose(angles[:12], q[:12], atol=1e-6)
+
+
+def test_takes_of_pairs_add_up_and_replace_each_other(tmp_path) -> None:
+    ones, twos = np.ones((3, 12)), np.full((2, 12), 2.0)
+    pairs = MotorPairs.none().with_take(("index", "middle", "ring"), ones, np.full((3, 16), 0.1))
+    assert pairs.missing() == ("thumb",)
+    pairs = pairs.with_take(("thumb",), twos, np.full((2, 16), 0.2))
+    assert pairs.missing() == ()
+    assert np.isnan(pairs.joints_rad[:3, 12:]).all()
+    assert np.isnan(pairs.joints_rad[3:, :12]).all()
+    pairs = pairs.with_take(("thumb",), twos, np.full((2, 16), 0.3))
+    assert len(pairs.motors_rad) == 5
+    assert (pairs.joints_rad[3:, 12:] == 0.3).all()
+    file = tmp_path / "hand.pairs.npz"
+    pairs.save(file)
+    np.testing.assert_array_equal(MotorPairs.load(file).joints_rad, pairs.joints_rad)
+    for content in (b"no archive", b""):
+        file.write_bytes(content)
+        with pytest.raises(ValueError, match="not a recording of motors and joints"):
+            MotorPairs.load(file)
+    np.savez(file, motors_rad=np.zeros((2, 12)), joints_rad=np.zeros((3, 16)))
+    with pytest.raises(ValueError, match="expected finite"):
+        MotorPairs.load(file)
+
+
+def test_sightings_that_do_not_fit_are_left_out_and_too_many_are_refused() -> None:
+    motors = motor_targets(LOW, HIGH, steps=8, mixed=30)
+    joints = grasp.motors_to_joints(motors) + 0.005 * generator("test", "outliers").standard_normal((len(motors), 16))
+    spoilt, heard = joints.copy(), []
+    spoilt[::40, 5] += 1.1
+    found = fit_motor_map(motors, spoilt, report=heard.append)
+    assert heard == [
+        f"middle_forward: left out {len(spoilt[::40])} of {len(spoilt)} sightings, which do not fit the others"
+    ]
+    assert found.residuals[5].held_out_rms_rad < 0.02
+    spoilt[::3, 5] += 1.1
+    with pytest.raises(CalibrationError, match=r"middle_forward"):
+        fit_motor_map(motors, spoilt)
 
 
 def test_observer_sees_a_rendered_finger() -> None:
