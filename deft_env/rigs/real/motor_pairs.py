@@ -50,7 +50,7 @@ class MotorPairs:
 
     def missing(self) -> tuple[str, ...]:
         """Fingers that no take has seen."""
-        seen = np.isfinite(self.joints_rad).any(axis=0)
+        seen = np.asarray(np.isfinite(self.joints_rad).any(axis=0))
         joints = grasp.JOINTS_PER_FINGER
         return tuple(
             finger
