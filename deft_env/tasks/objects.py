@@ -259,5 +259,15 @@ _SETS: Final = (
 )
 """Groups of the thirteen objects that a task places together, and versions of them that one task has."""
 
-OBJECTS: Final[Mapping[str, ObjectSpec]] = {spec.name: spec for spec in (*_SPECS, *_SETS)}
+OBJECTS: Final[dict[str, ObjectSpec]] = {spec.name: spec for spec in (*_SPECS, *_SETS)}
 """Every object by name."""
+
+
+def register_object(spec: ObjectSpec) -> None:
+    """Adds an object for a task of one's own; call it where that module is imported, so that workers have it too.
+
+    Raises:
+        ValueError: if another object has this name.
+    """
+    if OBJECTS.setdefault(spec.name, spec) != spec:
+        raise ValueError(f"object {spec.name!r} is already registered; choose another name")

@@ -9,7 +9,7 @@ import pytest
 
 from deft_env import grasp, registries
 from deft_env.episode import EpisodeKey
-from deft_env.tasks.objects import OBJECTS, SIZE_LEVELS
+from deft_env.tasks.objects import OBJECTS, SIZE_LEVELS, ObjectSpec, register_object
 from deft_env.tasks.task import Task, Variant
 from deft_experiments.calibrate import check_error
 
@@ -32,6 +32,17 @@ def test_there_are_nine_tasks() -> None:
 
 def test_the_photographed_objects_are_all_here() -> None:
     assert set(OBJECTS) >= PHOTOGRAPHED
+
+
+def test_third_parties_add_objects() -> None:
+    grey = (0.5, 0.5, 0.5, 1.0)
+    mug = ObjectSpec("mug", "cup", {"height": (0.08, 0.10)}, (0.2, 0.3), (0.4, 0.6), (grey,))
+    register_object(mug)
+    register_object(mug)  # a module may be imported anew
+    assert Variant("mug", (4,)).size == {"height": 0.10}
+    with pytest.raises(ValueError, match="'solo_cup' is already registered"):
+        register_object(ObjectSpec("solo_cup", "cup", {}, (0.2, 0.3), (0.4, 0.6), (grey,)))
+    OBJECTS.pop("mug")
 
 
 @pytest.mark.parametrize("name", sorted(OBJECTS))
