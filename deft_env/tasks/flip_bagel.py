@@ -38,6 +38,9 @@ _GRIP_HALF_M: Final = 0.050
 _TALL: Final = 2.1
 """Height of the grip over its thickness."""
 _BAGEL_HALF_M: Final = 0.013
+_DROP_M: Final = 0.016
+"""The deformable bagel falls on the blade from here: it overhangs the foot of the neck, which pushes a rigid bagel up
+and would stick in a deformable one like a nail."""
 BREAD_SOLIMP: Final = (0.5, 0.95, 0.005, 0.5, 2.0)
 """Bread gives way: softer than rubber, over 5 mm (assumed)."""
 BREAD: Final = soft.Material(young_pa=5.0e4, poisson=0.3, damping_s=0.02, solimp=BREAD_SOLIMP)
@@ -71,7 +74,7 @@ class FlipBagel(Task):
     is held (all at 3 cm), 0.15 for the share of the trajectory in which the spatula is held, 0.35 for how far the
     bagel is turned over at the end (all at 180 degrees), 0.1 if it is turned over and lies in the pan.
 
-    Version history: v0.
+    Version history: v0; revised: the deformable bagel starts clear of the spatula's neck.
     """
 
     name = "FlipBagel"
@@ -113,7 +116,7 @@ class FlipBagel(Task):
         spin = generator.uniform(-np.pi, np.pi)
         heading = shapes.yaw_quaternion(scene.yaw_rad)
         blade = scene.position_m + shapes.turn(scene.yaw_rad, np.array([j[0], j[1], _FLOOR_M]))
-        on_blade = np.array([j[2], j[3], 2 * _BLADE_M[2]])
+        on_blade = np.array([j[2], j[3], 2 * _BLADE_M[2] + (_DROP_M if self.soft else 0.0)])
         return {
             PAN: (scene.position_m, heading),
             SPATULA: (blade, heading),
