@@ -18,6 +18,7 @@ from deft_env import grasp
 from deft_env.episode import SPLITS, Context, EpisodeKey, Outcome, Status, jsonable
 from deft_env.prior.prior import PriorFailureError
 from deft_env.rigs.rig import Frames, SceneLostError
+from deft_experiments import spent
 from deft_experiments.errors import RigError
 from deft_experiments.lockstep import LARGEST_BATCH, Keeper, contexts, rate, stored_outcomes
 from deft_experiments.parts import Parts
@@ -95,6 +96,7 @@ def evaluate(
         for k in range(trials)
     ]
     policies: dict[int, Policy] = {}
+    known: dict[EpisodeKey, Context] = {}
     _judge_waiting(jobs, parts, keeper)
     while True:
         missing = [(c, key) for c, key in jobs if c.run.evaluated.get((c.label, c.after, key.split, key.k), 0) != -1]
@@ -105,8 +107,9 @@ def evaluate(
             batch = missing[start : start + size]
             for candidate, _ in batch:
                 if id(candidate) not in policies:
-                    policies[id(candidate)] = candidate.fit()
-            _play(batch, policies, parts, store, every_event, keeper)
+                    with parts.clock(spent.FITTING):
+                        policies[id(candidate)] = candidate.fit()
+            _play(batch, policies, parts, store, every_event, keeper, known)
             if progress is not None:
                 progress(len(batch))
 
@@ -118,27 +121,31 @@ def _play(
     store: Store,
     every_event: bool,
     keeper: Keeper | None,
+    known: dict[EpisodeKey, Context],
 ) -> None:
     try:
-        frames = parts.rig.reset_batch([key for _, key in batch])
+        with parts.clock(spent.SCENES):
+            frames = parts.rig.reset_batch([key for _, key in batch])
     except SceneLostError as error:
         raise RigError(f"evaluation episode {batch[0][1]}: {error}; mend the rig and resume") from error
-    try:
-        seen = contexts(parts, frames)
-    except PriorFailureError as error:
-        blind = batch[error.index]
-        if parts.rig.real:
-            raise RigError(f"evaluation episode {blind[1]}: {error}; mend the scene and resume") from error
-        # A simulated scene is drawn the same way again: that the prior sees nothing in it is a failure of the method.
-        blind[0].run.evaluation(blind[0].label, blind[0].after, blind[1], _nothing_seen(blind[1], str(error)), 0.0)
-        rest = [job for job in batch if job is not blind]
+    with parts.clock(spent.PRIOR):
+        blind = _look(batch, frames, parts, known)
+    if blind:
+        for candidate, key in [job for job in batch if job[1] in blind]:
+            if parts.rig.real:
+                raise RigError(f"evaluation episode {key}: {blind[key]}; mend the scene and resume")
+            # A simulated scene is drawn the same way again: that the prior sees nothing in it is the method's failure.
+            candidate.run.evaluation(candidate.label, candidate.after, key, _nothing_seen(key, blind[key]), 0.0)
+        rest = [job for job in batch if job[1] not in blind]
         if rest:
-            _play(rest, policies, parts, store, every_event, keeper)
+            _play(rest, policies, parts, store, every_event, keeper, known)
         return
+    seen = [known[key] for _, key in batch]
     residuals = _residuals(batch, policies, seen)
     started = time.perf_counter()
     wished = grasp.compose(np.array([c.prior for c in seen]), residuals)
-    outcomes = parts.rig.execute_batch(wished, [parts.task.demonstration] * len(batch))
+    with parts.clock(spent.PHYSICS):
+        outcomes = parts.rig.execute_batch(wished, [parts.task.demonstration] * len(batch))
     seconds = (time.perf_counter() - started) / len(batch)
     if keeper is not None:
         for i, (candidate, key) in enumerate(batch):
@@ -148,6 +155,26 @@ def _play(
         for row in rows:
             _record(*row, seconds)
     _judge(batch, frames, outcomes, parts)
+
+
+def _look(
+    batch: Sequence[tuple[Candidate, EpisodeKey]], frames: Frames, parts: Parts, known: dict[EpisodeKey, Context]
+) -> dict[EpisodeKey, str]:
+    """Adds what agents see of the batch's scenes to ``known``; scenes in which the prior sees nothing, and why.
+
+    Candidates meet the same scenes, so a simulated one is rendered and looked at once for all of them; a real one is
+    prepared anew for each.
+    """
+    blind = {}
+    for i, (_, key) in enumerate(batch):
+        if (key in known and not parts.rig.real) or key in blind:
+            continue
+        truths = None if frames.truths is None else frames.truths[i : i + 1]
+        try:
+            (known[key],) = contexts(parts, Frames([key], lambda _, i=i: frames[i], truths))  # type: ignore[misc]
+        except PriorFailureError as error:
+            blind[key] = str(error)
+    return blind
 
 
 def _nothing_seen(key: EpisodeKey, why: str) -> dict[str, Any]:

@@ -30,7 +30,8 @@ class Entry:
         rig: ``setting`` of its runs.
         tasks: the tasks that it ran.
         seeds, trials: behind the figure.
-        success: pooled success with its interval over seeds (mean over tasks and splits); None if a task is missing.
+        success: pooled success with its interval over seeds (mean over tasks and splits); None if a task or split is
+            missing.
         over_deft: paired difference to DEFT on the same scenes, where DEFT ran on them; None else.
         p: of that difference, Holm-corrected over the leaderboard; None as above.
         cost: mean cost of fine-tuning; None for the prior alone.
@@ -66,14 +67,32 @@ def setting(config: Mapping[str, Any], after: int = paper.EPISODES) -> str:
     return str(config["rig"]) + "".join(f", {k}={json.dumps(v, sort_keys=True)}" for k, v in said.items())
 
 
-def build(paths: Sequence[Path], *, tasks: Collection[str] = (), after: int = paper.EPISODES) -> list[Entry]:
+def evaluated_splits(paths: Sequence[Path], after: int = paper.EPISODES) -> tuple[str, ...]:
+    """The splits on which any policy after so many episodes was evaluated, in their order."""
+    found: set[str] = set()
+    for path in paths:
+        with Store(path, "r") as store:
+            rows = store.rows("SELECT DISTINCT split FROM events WHERE role = 'eval' AND after = ?", (after,))
+            found |= {row["split"] for row in rows}
+    return tuple(split for split in SPLITS if split in found)
+
+
+def build(
+    paths: Sequence[Path],
+    *,
+    tasks: Collection[str] = (),
+    after: int = paper.EPISODES,
+    splits: Sequence[str] = (),
+) -> list[Entry]:
     """The entries of all stores, best first; agents that lack a task come last, unranked.
 
     Args:
         paths: stores.
         tasks: what counts; by default every task that any agent ran.
         after: fine-tuning episodes.
+        splits: the objects that count, weighing the same; by default those on which any agent was evaluated.
     """
+    splits = tuple(splits) or evaluated_splits(paths, after)
     found: dict[str, rates.Rates] = {}
     origin: dict[tuple[str, rates.Method], dict[Path, set[str]]] = {}
     for path in paths:
@@ -90,19 +109,25 @@ def build(paths: Sequence[Path], *, tasks: Collection[str] = (), after: int = pa
                     origin.setdefault((rig, place[0]), {}).setdefault(path, set()).add(record.run)
     wanted = sorted(tasks) or sorted({place[1] for of in found.values() for place in of})
     entries = [
-        _entry(method, rig, of, wanted, origin[rig, method])
+        _entry(method, rig, of, wanted, splits, origin[rig, method])
         for rig, of in sorted(found.items())
         for method in sorted({place[0] for place in of}, key=str)
     ]
-    return _ranked(entries, found, wanted)
+    return _ranked(entries, found, wanted, splits)
 
 
 def _entry(
-    method: rates.Method, rig: str, of: rates.Rates, wanted: Sequence[str], origin: dict[Path, set[str]]
+    method: rates.Method,
+    rig: str,
+    of: rates.Rates,
+    wanted: Sequence[str],
+    splits: Sequence[str],
+    origin: dict[Path, set[str]],
 ) -> tuple[rates.Method, Entry]:
-    mine = {place: records for place, records in of.items() if place[0] == method}
+    mine = {place: records for place, records in of.items() if place[0] == method and place[2] in splits}
     tasks = tuple(sorted({task for _, task, _ in mine}))
-    scores, seeds = comparing.scores(of, {"": method}, wanted, SPLITS) if set(wanted) <= set(tasks) else ([], [])
+    complete = {(task, split) for task in wanted for split in splits} <= {place[1:] for place in mine}
+    scores, seeds = comparing.scores(of, {"": method}, wanted, splits) if complete else ([], [])
     success = statistics.over_seeds(scores[0].pooled) if seeds else None
     alone = method.policy == PRIOR_ALONE
     commands, spent = [], None
@@ -120,7 +145,10 @@ def _entry(
 
 
 def _ranked(
-    entries: Sequence[tuple[rates.Method, Entry]], found: dict[str, rates.Rates], wanted: Sequence[str]
+    entries: Sequence[tuple[rates.Method, Entry]],
+    found: dict[str, rates.Rates],
+    wanted: Sequence[str],
+    splits: Sequence[str],
 ) -> list[Entry]:
     compared: list[tuple[int, statistics.Paired]] = []
     for i, (method, entry) in enumerate(entries):
@@ -128,7 +156,7 @@ def _ranked(
         if entry.success is None or method == deft:
             continue
         try:
-            (a, b), seeds = comparing.scores(found[entry.rig], {"a": method, "b": deft}, wanted, SPLITS)
+            (a, b), seeds = comparing.scores(found[entry.rig], {"a": method, "b": deft}, wanted, splits)
         except KeyError:
             continue
         if len(seeds) > 1:
@@ -143,6 +171,21 @@ def _ranked(
 HEAD: Final = ("rank", "agent", "prior", "told", "rig", "success [95 %]", "− DEFT", "seeds × trials", "cost of a run")
 
 
+def objects(splits: Sequence[str]) -> str:
+    """The splits in words."""
+    named = {"train": "training", "test": "test"}
+    return " and ".join(named.get(split, split) for split in splits) + " objects"
+
+
+def brief(entries: Sequence[Entry]) -> tuple[list[str], list[list[str]]]:
+    """Head and lines without the columns that are the same for every agent: prior, reward, rig."""
+    rows = lines(entries)
+    told = [i for i, e in enumerate(entries) if e.cost is not None]
+    same = {n for n in ("prior", "told", "rig") if len({rows[i][HEAD.index(n)] for i in told}) <= 1}
+    kept = [i for i, n in enumerate(HEAD) if n not in same]
+    return [HEAD[i] for i in kept], [[row[i] for i in kept] for row in rows]
+
+
 def lines(entries: Sequence[Entry]) -> list[list[str]]:
     """One line an entry, the columns of ``HEAD``."""
     out, rank, rig = [], 0, ""
@@ -150,7 +193,7 @@ def lines(entries: Sequence[Entry]) -> list[list[str]]:
         rank = rank + 1 if e.rig == rig else 1
         rig = e.rig
         if e.success is None:
-            place, success = "–", f"only {', '.join(e.tasks)}"
+            place, success = "–", f"incomplete: {', '.join(e.tasks)}"
         else:
             place, success = str(rank), f"{e.success.estimate:.3f} [{e.success.low:.3f}, {e.success.high:.3f}]"
         over = ""

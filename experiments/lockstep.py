@@ -17,6 +17,7 @@ from deft_env.episode import Context, EpisodeKey, Frame, Outcome, Status
 from deft_env.prior.prior import PriorFailureError
 from deft_env.rigs.operator import OperatorGoneError
 from deft_env.rigs.rig import Frames, SceneLostError
+from deft_experiments import spent
 from deft_experiments.errors import ReplayError, RigError
 from deft_experiments.parts import Parts
 from deft_experiments.run import Run, outcome_payload
@@ -91,7 +92,8 @@ def rate(parts: Parts, frames: Frames, outcomes: Sequence[Outcome]) -> tuple[NDA
     """
     judged = list(outcomes)
     try:
-        return parts.reward(frames, judged, parts.task), judged
+        with parts.clock(spent.REWARDS):
+            return parts.reward(frames, judged, parts.task), judged
     except OperatorGoneError as error:
         raise RigError(
             f"the operator does not answer ({error}); what was executed is stored: resume to score it"
@@ -152,7 +154,8 @@ class Lockstep:
             for run in self.runs:
                 if len(run.unscored) > (self._lag if run.next_k is not None else 0):
                     continue
-                run.settle()
+                with self.parts.clock(spent.AGENTS):
+                    run.settle()
                 if self._before_ask is not None:
                     self._before_ask(run)
                 if run.next_k is not None:
@@ -201,7 +204,8 @@ class Lockstep:
             if rest:
                 self._play(rest)
             return
-        trials = [run.ask(context) for run, context in zip(runs, seen, strict=True)]
+        with self.parts.clock(spent.AGENTS):
+            trials = [run.ask(context) for run, context in zip(runs, seen, strict=True)]
         wished = np.array([grasp.compose(t.context.prior, t.residual) for t in trials])
         outcomes, seconds = self._execute(wished)
         for i, (run, key, outcome) in enumerate(zip(runs, keys, outcomes, strict=True)):
@@ -213,17 +217,20 @@ class Lockstep:
 
     def _look(self, runs: list[Run], keys: list[EpisodeKey]) -> tuple[Frames, list[Context], list[tuple[Run, str]]]:
         try:
-            frames = self.parts.rig.reset_batch(keys)
+            with self.parts.clock(spent.SCENES):
+                frames = self.parts.rig.reset_batch(keys)
         except SceneLostError as error:  # a real rig, hence a batch of one
             return Frames(keys, _no_picture), [], [(runs[0], str(error))]
         try:
-            return frames, contexts(self.parts, frames), []
+            with self.parts.clock(spent.PRIOR):
+                return frames, contexts(self.parts, frames), []
         except PriorFailureError as error:
             return frames, [], [(runs[error.index], str(error))]
 
     def _execute(self, wished: NDArray[np.float64]) -> tuple[list[Outcome], float]:
         started = time.perf_counter()
-        outcomes = self.parts.rig.execute_batch(wished, [self.parts.task.demonstration] * len(wished))
+        with self.parts.clock(spent.PHYSICS):
+            outcomes = self.parts.rig.execute_batch(wished, [self.parts.task.demonstration] * len(wished))
         return outcomes, (time.perf_counter() - started) / len(wished)
 
     def _rate(self, runs: Sequence[Run], frames: Frames, outcomes: Sequence[Outcome]) -> None:

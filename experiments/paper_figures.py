@@ -144,12 +144,19 @@ def _level(axis: Any, mine: Sequence[Point], name: str, number: int, task: str, 
 
 
 def markdown(found: Sequence[Point]) -> str:
-    """The figure's numbers as a Markdown table."""
-    lines = ["| task | method | episodes | success [95 %] | paper |", "|---|---|---|---|---|"]
-    for p in found:
-        said = "–" if p.paper is None else f"{round(p.paper * paper.PAPER_TRIALS)}/{paper.PAPER_TRIALS}"
-        lines.append(f"| {p.task} | {p.row} | {p.after} | {p.rate:.2f} [{p.low:.2f}, {p.high:.2f}] | {said} |")
+    """The figure's numbers as a Markdown table: success [95 %], the paper's successes in brackets."""
+    at = sorted({p.after for p in found})
+    lines = ["| task | method | " + " | ".join(f"after {n}" if n else "untouched" for n in at) + " |"]
+    lines.append("|---" * (len(at) + 2) + "|")
+    for place in dict.fromkeys((p.task, p.row) for p in found):
+        cells = {p.after: _cell(p) for p in found if (p.task, p.row) == place}
+        lines.append("| " + " | ".join([*place, *(cells.get(n, "") for n in at)]) + " |")
     return "\n".join(lines) + "\n"
+
+
+def _cell(p: Point) -> str:
+    said = "" if p.paper is None else f" ({round(p.paper * paper.PAPER_TRIALS)}/{paper.PAPER_TRIALS})"
+    return f"{p.rate:.2f} [{p.low:.2f}, {p.high:.2f}]{said}"
 
 
 def as_dicts(found: Sequence[Point]) -> list[Mapping[str, Any]]:

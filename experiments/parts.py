@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -34,6 +36,7 @@ class Parts:
         prior: frames to xi.
         reward: outcomes to numbers.
         encoder: images to features; None when agents see the prior alone.
+        spent: CPU seconds of this process by what they went into (``clock``).
     """
 
     rig: Rig
@@ -41,6 +44,16 @@ class Parts:
     prior: Prior
     reward: Reward
     encoder: Encoder | None = None
+    spent: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def clock(self, what: str) -> Iterator[None]:
+        """Adds the CPU time of the block, all threads, to ``spent``."""
+        started = time.process_time()
+        try:
+            yield
+        finally:
+            self.spent[what] = self.spent.get(what, 0.0) + time.process_time() - started
 
     @property
     def stand_ins(self) -> tuple[str, ...]:

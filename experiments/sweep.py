@@ -20,7 +20,7 @@ from typing import Any, Final
 
 from deft_agents import Policy, split_name
 from deft_env.episode import SPLITS
-from deft_experiments import provenance
+from deft_experiments import provenance, spent
 from deft_experiments.config import RunConfig
 from deft_experiments.errors import RigError
 from deft_experiments.evaluate import PRIOR_ALONE, Candidate, evaluate, other_policy, prior_alone
@@ -116,21 +116,29 @@ def jobs(base: RunConfig, agents: Sequence[str], tasks: Sequence[str], seeds: in
     return out
 
 
-def work(plan: Plan, store: Store, progress: Callable[[int], None]) -> None:
-    """Does (or goes on with) a plan in this process, one group of like jobs after the other."""
+def work(plan: Plan, store: Store, progress: Callable[[int], None]) -> spent.Spent:
+    """Does (or goes on with) a plan in this process, one group of like jobs after the other.
+
+    Returns:
+        CPU seconds of this process by what they went into; ``spent.ALL`` is all of it.
+    """
+    started = time.process_time()
+    total: spent.Spent = {}
     where = provenance.collect()
     for mine in plan.groups():
         with make_parts(mine[0].config, plan.weights) as parts:
             runs = [_open(job.config, parts, store, where) for job in mine]
             progress(sum(e.counts for run in runs for e in run.episodes))
             Lockstep(runs, parts, store, every_event=parts.rig.real).run_to_end(progress)
-            if not plan.trials:
-                continue
-            progress(sum(_evaluated(run, job, plan) for run, job in zip(runs, mine, strict=True)))
-            # One run after the other: what a policy holds in memory lives no longer than its evaluation.
-            for run, job in zip(runs, mine, strict=True):
-                todo = candidates(run, job, plan.at)
-                evaluate(todo, parts, store, trials=plan.trials, splits=plan.splits, progress=progress)
+            if plan.trials:
+                progress(sum(_evaluated(run, job, plan) for run, job in zip(runs, mine, strict=True)))
+                # One run after the other: what a policy holds in memory lives no longer than its evaluation.
+                for run, job in zip(runs, mine, strict=True):
+                    todo = candidates(run, job, plan.at)
+                    evaluate(todo, parts, store, trials=plan.trials, splits=plan.splits, progress=progress)
+            spent.add_up(total, parts.spent)
+    total[spent.ALL] = time.process_time() - started
+    return total
 
 
 def _evaluated(run: Run, job: Job, plan: Plan) -> int:
@@ -175,10 +183,12 @@ def _worker(plan: Plan, shard: Path, progress: Connection) -> None:
     single_thread()
     # A pipe whose reader is gone ends this process: no orphan goes on after its parent was killed.
     with Store(shard, "w", durable=False) as store:
-        work(plan, store, progress.send)
+        total = work(plan, store, progress.send)
+    total[spent.ALL] = time.process_time()  # with what it took to start
+    progress.send(total)
 
 
-def run_sweep(plan: Plan, folder: Path, workers: int, progress: Callable[[int], None]) -> None:
+def run_sweep(plan: Plan, folder: Path, workers: int, progress: Callable[[int], None]) -> spent.Spent:
     """Does (or goes on with) a plan; the rows end up in the store of ``folder``, whatever the number of workers.
 
     Args:
@@ -187,6 +197,9 @@ def run_sweep(plan: Plan, folder: Path, workers: int, progress: Callable[[int], 
         workers: spawned processes; 1 works in this one.
         progress: called with numbers of episodes as they are done.
 
+    Returns:
+        CPU seconds of all workers by what they went into (as of ``work``); without those of workers that died.
+
     Raises:
         RigError: if a worker dies again and again.
     """
@@ -194,21 +207,21 @@ def run_sweep(plan: Plan, folder: Path, workers: int, progress: Callable[[int], 
     with Store(folder, "w", durable=False) as store:
         take_over(store, folder)
         if workers == 1:
-            work(plan, store, progress)
-            return
+            return work(plan, store, progress)
         parts = [plan.part(plan.jobs[i::workers]) for i in range(min(workers, len(plan.jobs)))]
         paths = [shards / f"{i:03d}.sqlite" for i in range(len(parts))]
         for part, path in zip(parts, paths, strict=True):
             with Store(path, "w", durable=False) as shard_store:
                 shard_store.merge(store.path, [job.config.run_id for job in part.jobs])
         try:
-            _supervise(parts, paths, progress)
+            total = _supervise(parts, paths, progress)
         finally:
             for path in paths:
                 store.merge(path)
         for path in paths:
             _remove(path)
         shards.rmdir()
+        return total
 
 
 def take_over(store: Store, folder: Path) -> None:
@@ -223,9 +236,10 @@ def take_over(store: Store, folder: Path) -> None:
         _remove(shard)
 
 
-def _supervise(parts: Sequence[Plan], paths: Sequence[Path], progress: Callable[[int], None]) -> None:
+def _supervise(parts: Sequence[Plan], paths: Sequence[Path], progress: Callable[[int], None]) -> spent.Spent:
     context = multiprocessing.get_context("spawn")  # fork after a GL context hangs
     deaths, counted = [0] * len(parts), [0] * len(parts)
+    total: spent.Spent = {}
 
     # A pipe each, no queue: a process that is killed while it holds a queue's lock would silence all others for ever.
     def start(i: int) -> tuple[Connection, tuple[int, BaseProcess]]:
@@ -241,7 +255,10 @@ def _supervise(parts: Sequence[Plan], paths: Sequence[Path], progress: Callable[
             for reader in wait(list(alive)):
                 assert isinstance(reader, Connection)
                 try:
-                    news = int(reader.recv())
+                    news = reader.recv()
+                    if isinstance(news, dict):
+                        spent.add_up(total, news)
+                        continue
                     counted[alive[reader][0]] += news
                     progress(news)
                     continue
@@ -267,6 +284,7 @@ def _supervise(parts: Sequence[Plan], paths: Sequence[Path], progress: Callable[
             process.terminate()
         for _, process in alive.values():
             process.join()
+    return total
 
 
 def _remove(store: Path) -> None:

@@ -15,18 +15,26 @@ Array = NDArray[np.float64]
 
 
 def curves(named: Mapping[str, Sequence[tuple[int, float, float, float]]], title: str) -> bytes:
-    """Success against fine-tuning episodes and a person's minutes, a line with a band a name: (n, rate, low, high)."""
-    figure, (axis,) = new_figure(6.4, 4.0)
+    """Success against fine-tuning episodes and a person's minutes, a line with a band a name: (n, rate, low, high).
+
+    What has one point at no episodes, such as the prior alone, is a level.
+    """
+    figure, (axis,) = new_figure(6.4, 4.4)
+    ticks = sorted({p[0] for points in named.values() for p in points if len(points) > 1 or p[0]})
     for name, points in named.items():
         n, y, low, high = (np.array(column) for column in zip(*sorted(points), strict=True))
+        if list(n) == [0]:
+            axis.axhline(y[0], color="0.3", linestyle="--", linewidth=1.0, label=name)
+            continue
         (line,) = axis.plot(n, y, marker="o", markersize=4, label=name)
         axis.fill_between(n, low, high, color=line.get_color(), alpha=0.15, linewidth=0)
-    axis.set(xlabel="fine-tuning episodes", ylabel="success", ylim=(-0.02, 1.02))
+    axis.set(xlabel="fine-tuning episodes", ylabel="success", ylim=(-0.02, 1.02), xticks=ticks or [0])
     axis.set_title(title, pad=8)
     axis.grid(alpha=0.25)
     minutes = axis.secondary_xaxis(
         "top", functions=(lambda n: n * paper.MINUTES_PER_TRIAL, lambda m: m / paper.MINUTES_PER_TRIAL)
     )
+    minutes.set_xticks([tick * paper.MINUTES_PER_TRIAL for tick in ticks or [0]])
     minutes.set_xlabel("operator minutes (two a trial)", fontsize=8)
     figure.legend(fontsize=8, loc="outside lower center", ncols=2)
     return png(figure)

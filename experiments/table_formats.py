@@ -31,11 +31,16 @@ def ours(cell: TableCell) -> str:
     return "–" if cell.rate is None else f"{cell.rate:.2f} [{cell.low:.2f}, {cell.high:.2f}]"
 
 
+def probability(p: float) -> str:
+    """``p = 0.12``; what would round to zero is said to be below 0.01."""
+    return "p < 0.01" if p < 0.005 else f"p = {p:.2f}"
+
+
 def theirs(cell: TableCell) -> str:
     """The paper's count and the probability between; empty where the paper gives none."""
     if cell.paper is None:
         return ""
-    p = "" if cell.paper_p is None else f", p = {cell.paper_p:.2f}"
+    p = "" if cell.paper_p is None else f", {probability(cell.paper_p)}"
     return f"{cell.paper}/{paper.PAPER_TRIALS}{p}"
 
 
@@ -64,7 +69,7 @@ def markdown(table: Table, cells: Sequence[TableCell], closing: str = "") -> str
     return "\n".join([*lines, "", NOTE, *(["", closing] if closing else [])]) + "\n"
 
 
-_LATEX: Final = {"&": r"\&", "%": r"\%", "_": r"\_", "#": r"\#", "–": "--", "≥": r"$\ge$"}
+_LATEX: Final = {"<": "$<$", "&": r"\&", "%": r"\%", "_": r"\_", "#": r"\#", "–": "--", "≥": r"$\ge$"}
 
 
 def _tex(text: str) -> str:

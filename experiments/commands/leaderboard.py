@@ -6,7 +6,7 @@ import html
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
@@ -17,7 +17,7 @@ from deft_experiments.errors import UsageError
 from deft_experiments.store import Store
 
 NOTE = (
-    "Success after {after} episodes, mean over {tasks} and over training and test objects; 95 % interval over seeds. "
+    "Success after {after} episodes, mean over {tasks} and over {objects}; 95 % interval over seeds. "
     "− DEFT: paired difference on the same scenes; p after Holm's correction over the page. Times of simulated runs "
     "are modelled with two minutes of a person a trial."
 )
@@ -31,6 +31,7 @@ class Args:
         folders: folders with stores, at any depth; default: runs.
         tasks: what counts; default: every task that any agent ran.
         episodes: fine-tuning episodes.
+        splits: objects that count: train, test, or both; default: those on which any agent was evaluated.
         out: page to write; a Markdown table is written beside it.
         json: print the result as JSON.
     """
@@ -38,6 +39,7 @@ class Args:
     folders: Annotated[tuple[Path, ...], tyro.conf.Positional] = (sweep.RUNS,)
     tasks: tuple[str, ...] = ()
     episodes: int = paper.EPISODES
+    splits: tuple[Literal["train", "test"], ...] = ()
     out: Path = Path("leaderboard.html")
     json: sweeping.Flag = False
 
@@ -51,7 +53,8 @@ def run(args: Args) -> int:
     for task in tasks:
         parts.check_task(task)
     paths = leaderboard.stores(args.folders)
-    entries = leaderboard.build(paths, tasks=tasks, after=args.episodes)
+    splits = args.splits or leaderboard.evaluated_splits(paths, args.episodes)
+    entries = leaderboard.build(paths, tasks=tasks, after=args.episodes, splits=splits)
     if not entries:
         where = ", ".join(map(str, args.folders))
         raise UsageError(f"{where}: no evaluated runs in any store; `deft bench` and `deft table` make some")
@@ -63,7 +66,7 @@ def run(args: Args) -> int:
         with Store(path, "r") as store:
             stand_ins |= {s for run in store.runs() for s in store.run(run)[1].get("stand_ins", [])}
     names = tasks or sorted({t for e in entries for t in e.tasks})
-    note = NOTE.format(after=args.episodes, tasks=", ".join(names))
+    note = NOTE.format(after=args.episodes, tasks=", ".join(names), objects=leaderboard.objects(splits))
     images.write_text(args.out, page(entries, note, sorted(stand_ins)))
     images.write_text(args.out.with_suffix(".md"), markdown(entries, note, sorted(stand_ins)))
     print(args.out)

@@ -10,10 +10,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 from deft_env import paper, registries
-from deft_experiments import results_page
+from deft_experiments import parts, results_page, tables
 from deft_experiments.commands import bench, figure, sweeping, table
+from deft_experiments.errors import UsageError
+from deft_experiments.store import FILE_NAME
 
 Part = Literal["table-2", "table-3", "figure-6", "figure-7", "bench"]
+QUICK_SEEDS = 3
+"""Of the benchmark with ``--quick``."""
 AGENTS = ("deft", "cem+elite-mean", "cem", "sep-cma", "cma", "gp", "random+best-seen")
 
 
@@ -22,6 +26,7 @@ class Args:
     """Runs (or goes on with) everything the results page shows, and writes the page.
 
     What the parts have in common runs once. Interrupted, the same command goes on; finished, it writes the page again.
+    A benchmark that was played before, for example by `deft bench`, is only read: --benchmark DIR.
 
     Attributes:
         folder: where stores, tables and figures go.
@@ -32,6 +37,8 @@ class Args:
         trials: evaluation episodes a split and seed, likewise.
         tasks: these tasks in every part instead of the paper's (and of all nine in the benchmark).
         agents: agents of the benchmark.
+        benchmark: folder of a sweep whose store is the benchmark; then that part is not played.
+        stand_ins: also rows of what stands in for the paper's networks, as of `deft table --stand-ins`.
         rig: what executes grasps.
         weights: NAME=PATH of weights, such as r3m=r3m.safetensors.
         workers: processes; 0 for one a core.
@@ -47,6 +54,8 @@ class Args:
     trials: int | None = None
     tasks: tuple[str, ...] = ()
     agents: tuple[str, ...] = AGENTS
+    benchmark: Path | None = None
+    stand_ins: sweeping.Flag = False
     rig: str = "simulated"
     weights: tuple[str, ...] = ()
     workers: int = 0
@@ -57,14 +66,21 @@ class Args:
 def run(args: Args) -> int:
     """Runs the parts in order, then writes the page."""
     tasks = sweeping.words(args.tasks)
+    for task in tasks:
+        parts.check_task(task)
+    if args.benchmark is not None and not (args.benchmark / FILE_NAME).is_file():
+        raise UsageError(f"--benchmark {args.benchmark}: expected a folder of a sweep with {FILE_NAME} in it")
     for part in () if args.page_only else args.parts:
-        started = time.time()
+        if part == results_page.BENCH and args.benchmark is not None:
+            continue
+        started, cpu = time.time(), results_page.cpu_seconds()
         command, go = _part(args, part)
         code = go()
-        results_page.note_time(args.folder, part, command, time.time() - started)
+        took = time.time() - started, results_page.cpu_seconds() - cpu
+        results_page.note_time(args.folder, part, command, *took)
         if code != 0:
             return code
-    print(results_page.write(args.folder, args.docs, tasks))
+    print(results_page.write(args.folder, args.docs, tasks, args.benchmark))
     return 0
 
 
@@ -86,16 +102,19 @@ def _part(args: Args, part: Part) -> tuple[str, Callable[[], int]]:
         "rig": args.rig,
     }
     options |= {"weights": args.weights, "workers": args.workers, "ray": args.ray, "out": args.folder}
-    typed = f"deft {kind} {number}{size}{tasks}{rig}{weights} --out {args.folder}"
+    typed = f"deft {kind} {number}{size}{tasks}{rig}"
     if kind == "table":
-        return typed, functools.partial(table.run, table.Args(number=2 if number == "2" else 3, **options))
+        typed += f"{' --stand-ins' if args.stand_ins else ''}{weights} --out {args.folder}"
+        made = table.Args(number=2 if number == "2" else 3, stand_ins=args.stand_ins, **options)
+        return typed, functools.partial(table.run, made)
+    typed += f"{weights} --out {args.folder}"
     return typed, functools.partial(figure.run, figure.Args(number=6 if number == "6" else 7, **options))
 
 
 def _bench(args: Args, rig: str) -> tuple[str, Callable[[], int]]:
     folder = args.folder / results_page.BENCH
-    seeds = args.seeds or (4 if args.quick else 20)
-    trials = args.trials or (10 if args.quick else 20)
+    seeds = (QUICK_SEEDS if args.quick else tables.SEEDS) if args.seeds is None else args.seeds
+    trials = (tables.QUICK_TRIALS if args.quick else tables.TRIALS) if args.trials is None else args.trials
     tasks = tuple(sweeping.words(args.tasks)) or tuple(registries.TASK_WORDS)
     command = (
         f"deft bench --agents {','.join(args.agents)} --tasks {','.join(tasks)} --seeds {seeds} --trials {trials}{rig} "

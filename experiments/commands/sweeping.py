@@ -14,7 +14,7 @@ import tyro
 
 from deft_env import paper
 from deft_experiments import config as cfg
-from deft_experiments import images, parts, sweep, terminal
+from deft_experiments import images, parts, spent, sweep, terminal
 from deft_experiments.errors import DeftError, UsageError
 
 INTERRUPTED = 130
@@ -178,7 +178,7 @@ def carry_out(
 
                     cluster.run_sweep(whole, folder, ray, lambda n: advance(n, note))
                 else:
-                    sweep.run_sweep(whole, folder, workers, lambda n: advance(n, note))
+                    spent.note(folder, sweep.run_sweep(whole, folder, workers, lambda n: advance(n, note)))
         except KeyboardInterrupt:
             progress.stop()
             print(f"interrupted, nothing is lost; go on with: {again}", file=sys.stderr)
