@@ -21,13 +21,15 @@ from deft_mocks.operators import ABORT, SILENCE, Abort, Answer, Late, Silence
 from deft_mocks.rig import MockRig
 from deft_mocks.rig_link import MockRigOperator
 from deft_mocks.xarm.faults import Fault, Kind
+from deft_mocks.xarm.wire import Register
 
 COMPLETED, COLLISION, LIMIT, FAULTED, VOIDED = "completed", "failed: collision", "failed: limit", "faulted", "voided"
 NO_SCENE, ABORTED, UNSCORED = "no scene", "aborted", "executed, unscored"
 LAST_STEP: Final = 1000
 """World steps of the arm in an episode, its way there included; faults fall anywhere in them."""
 LAST_TICK: Final = 110
-LAST_COMMAND: Final = 220
+LAST_COMMAND: Final = 165
+"""Commands to the control box in the shortest episode that the matrix plays."""
 
 
 class Person(MockRigOperator):
@@ -113,6 +115,12 @@ def _at_command(kind: Kind, delay_s: float = 0.0, count: int = 1) -> Inject:
     )
 
 
+def _cut_short(mock: MockRig, _: Person, rng: np.random.Generator) -> None:
+    """An answer that carries something loses half of it: the controller's state, or the measured joints."""
+    register, asked = ((Register.GET_STATE, 15), (Register.GET_JOINTS, 4))[int(rng.integers(2))]
+    mock.box.inject(Fault("truncated", command=int(rng.integers(1, asked + 1)), register=register))
+
+
 def _at_tick(act: Callable[[MockRig, Person, np.random.Generator], None]) -> Inject:
     return lambda mock, person, rng: mock.at_tick(int(rng.integers(1, LAST_TICK)), lambda: act(mock, person, rng))
 
@@ -190,7 +198,7 @@ FAULTS: Final[tuple[RigFault, ...]] = (
     _fault("silent controller", "arm", _at_command("silent", count=3), FAULTED, COMPLETED),
     _fault("late answer, too late", "arm", _at_command("late", delay_s=1.0), FAULTED, COMPLETED),
     _fault("late answer, in time", "arm", _at_command("late", delay_s=0.05), COMPLETED),
-    _fault("truncated answer", "arm", _at_command("truncated"), FAULTED, COMPLETED),
+    _fault("truncated answer", "arm", _cut_short, FAULTED, COMPLETED),
     _fault("answer to another command", "arm", _at_command("stray_id"), FAULTED, COMPLETED),
     _fault("answer in another protocol", "arm", _at_command("stray_protocol"), FAULTED, COMPLETED),
     _fault("motor overload", "hand", _at_tick(_overload), FAULTED),
