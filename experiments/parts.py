@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -108,6 +108,18 @@ def check_agent(name: str, options: Mapping[str, Any], budget: int) -> None:
     from deft_agents import make_agent
 
     _named(lambda: make_agent(name, seed=0, budget=budget, **options))
+
+
+def complaints(looks: Iterable[Callable[[], None]]) -> list[str]:
+    """What is wrong, of all looks; names that are missing from the same list come together, before the list."""
+    found: dict[str, list[str]] = {}
+    for look in looks:
+        try:
+            look()
+        except UsageError as error:
+            said, known, names = str(error).partition("; there are: ")
+            found.setdefault(known + names, []).append(said)
+    return [line for known, said in found.items() for line in ([", ".join(said) + known] if known else said)]
 
 
 def check_names(config: RunConfig) -> None:

@@ -107,11 +107,7 @@ def plan(wanted: dict[str, Any], weights: dict[str, Path]) -> sweep.Plan:
     base = cfg.RunConfig(task=wanted["tasks"][0], **names, **options)
     looks = [functools.partial(parts.check_task, name) for name in wanted["tasks"]]
     looks += [functools.partial(parts.check_agent, name, {}, wanted["episodes"]) for name in wanted["agents"]]
-    for look in looks:
-        try:
-            look()
-        except UsageError as error:
-            wrong.append(str(error))
+    wrong += parts.complaints(looks)
     if wrong:
         raise UsageError("\n".join(wrong))
     parts.check_names(base.__class__.from_dict({**base.as_dict(), "agent": wanted["agents"][0]}))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import sys
 from dataclasses import asdict, dataclass
@@ -33,8 +34,8 @@ class Args:
     then is descriptive.
 
     Attributes:
-        a: SEARCH+POLICY, a bare search, or deft.
-        b: likewise.
+        a: an agent: SEARCH+POLICY, a bare search, or deft.
+        b: the agent that it is compared with.
         tasks: names, separated by commas or spaces; default: the paper's table 2.
         seeds: number of seeds; with --until-decided the number to begin with.
         until_decided: add seeds until the test decides.
@@ -56,8 +57,8 @@ class Args:
         json: print the result as JSON.
     """
 
-    a: Annotated[str, tyro.conf.Positional]
-    b: Annotated[str, tyro.conf.Positional]
+    a: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="A")]
+    b: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="B")]
     tasks: tuple[str, ...] = paper_results.TASKS_TABLE_2
     seeds: int = 20
     until_decided: sweeping.Flag = False
@@ -93,15 +94,9 @@ def _check(args: Args) -> tuple[list[str], tuple[int, ...]]:
     tasks = sweeping.words(args.tasks)
     if not tasks:
         wrong.append("--tasks: expected at least one name")
-    for look, names in (
-        (parts.check_task, tasks),
-        (lambda n: parts.check_agent(n, {}, args.episodes), [args.a, args.b]),
-    ):
-        for name in names:
-            try:
-                look(name)
-            except UsageError as error:
-                wrong.append(str(error))
+    looks = [functools.partial(parts.check_task, task) for task in tasks]
+    looks += [functools.partial(parts.check_agent, agent, {}, args.episodes) for agent in (args.a, args.b)]
+    wrong += parts.complaints(looks)
     if wrong:
         raise UsageError("\n".join(wrong))
     at = sorted({n for n in args.eval_at if n <= args.episodes} | {args.episodes})

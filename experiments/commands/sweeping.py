@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import sys
@@ -87,11 +88,7 @@ def settings(args: SweepArgs, seeds: int, trials: int, quick_seeds: int, quick_t
     if args.workers < 0:
         wrong.append(f"--workers: expected a number >= 0, got {args.workers}")
     out["tasks"] = words(args.tasks)
-    for name in out["tasks"]:
-        try:
-            parts.check_task(name)
-        except UsageError as error:
-            wrong.append(str(error))
+    wrong += parts.complaints(functools.partial(parts.check_task, name) for name in out["tasks"])
     if wrong:
         raise UsageError("\n".join(wrong))
     out["rig_config"] = cfg.parse_options(args.rig_config, "--rig-config")
