@@ -21,6 +21,7 @@ async function post(kind, data) {
     });
     const result = await answer.json();
     if (!answer.ok) say(result.error, true);
+    else if (kind === "stop") say("stopped");
     else if (result.saved) say("saved");
     else say("received, not saved yet", true);
   } catch (error) {
@@ -36,22 +37,40 @@ function setScore(value) {
   at("value").textContent = Number(value).toFixed(2);
 }
 
+function mark(svg, name, attributes, text) {
+  const made = document.createElementNS("http://www.w3.org/2000/svg", name);
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+  if (text !== undefined) made.textContent = text;
+  svg.append(made);
+}
+
+// Every score, and the mean of the last five.
 function draw(rewards, episodes) {
   const svg = at("curve");
   svg.replaceChildren();
-  const width = 300 / Math.max(episodes, rewards.length, 1);
+  const count = Math.max(episodes, rewards.length, 1);
+  const x = (i) => 22 + ((i + 0.5) * 372) / count;
+  const y = (reward) => 110 - 98 * reward;
+  for (const level of [0, 0.5, 1]) {
+    mark(svg, "line", { x1: 22, x2: 394, y1: y(level), y2: y(level) });
+    mark(svg, "text", { x: 2, y: y(level) + 4 }, String(level));
+  }
+  mark(svg, "text", { x: 22, y: 127 }, "episode 1");
+  mark(svg, "text", { x: 394, y: 127, "text-anchor": "end" }, String(count));
+  const points = [];
+  const last = [];
   rewards.forEach((reward, i) => {
     if (reward === null) return;
-    const dot = document.createElementNS("http://www.w3.org/2000/svg", "circle");
-    dot.setAttribute("cx", (i + 0.5) * width);
-    dot.setAttribute("cy", 75 - 70 * reward);
-    dot.setAttribute("r", 2.5);
-    svg.append(dot);
+    last.push(reward);
+    if (last.length > 5) last.shift();
+    points.push(x(i) + "," + y(last.reduce((sum, r) => sum + r, 0) / last.length));
+    mark(svg, "circle", { cx: x(i), cy: y(reward), r: 3.5 });
   });
+  if (points.length > 1) mark(svg, "polyline", { points: points.join(" ") });
 }
 
 function show(state) {
-  const fresh = seen === null || seen.version !== state.version;
+  const fresh = seen === null || seen.version !== state.version || seen.stopped !== state.stopped;
   const other = seen === null || seen.k !== state.k || seen.phase !== state.phase;
   seen = state;
   if (!fresh) return;
@@ -69,12 +88,14 @@ function show(state) {
   const words = [state.stopped && "STOPPED: " + state.stopped, state.trouble, state.note,
     state.correcting && "you are correcting the last score"].filter(Boolean);
   at("alert").hidden = !words.length;
+  at("alert").className = state.stopped ? "stopped" : "";
   at("alert").textContent = words.join(" · ");
   if (state.phase === "score" && other) {
     setScore(0.5);
     document.querySelector("input[name=success][value='']").checked = true;
   }
-  for (const which of ["first", "last"]) {
+  at("strip").hidden = !state.pictures.includes("film");
+  for (const which of ["first", "last", "film"]) {
     if (state.pictures.includes(which)) at(which).src = "/api/picture/" + which + "?v=" + state.version;
     else at(which).removeAttribute("src");
   }
@@ -89,11 +110,16 @@ async function look() {
     document.body.dataset.phase = seen.phase;
   } catch (error) {
     at("label").textContent = "no connection to the run";
+    at("alert").hidden = false;
+    at("alert").className = "stopped";
+    at("alert").textContent = "NO CONNECTION: this page cannot stop the robot now, use the red button of the control box. " +
+      "What was not called saved is not.";
     seen = null;
   }
 }
 
 function save() {
+  if (!seen) return;
   const chosen = document.querySelector("input[name=success]:checked").value;
   const success = chosen === "" ? null : chosen === "yes";
   post("score", { k: seen.k, score: Number(at("slider").value), success });
@@ -101,7 +127,7 @@ function save() {
 
 at("slider").addEventListener("input", () => setScore(at("slider").value));
 at("save").addEventListener("click", save);
-at("void").addEventListener("click", () => post("void", { k: seen.k, reason: "bad reset" }));
+at("void").addEventListener("click", () => seen && post("void", { k: seen.k, reason: "bad reset" }));
 at("ready").addEventListener("click", () => post("ready"));
 at("refuse").addEventListener("click", () => post("refuse", { reason: "scene refused on the console" }));
 at("undo").addEventListener("click", () => post("undo"));

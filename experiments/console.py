@@ -9,8 +9,12 @@ from __future__ import annotations
 
 import queue
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
 
 from deft_env.episode import Frame, Outcome
 from deft_env.rigs.operator import (
@@ -25,6 +29,7 @@ from deft_env.rigs.operator import (
 
 Kind = Literal["score", "void", "ready", "refuse", "undo", "abort"]
 Phase = Literal["busy", "scene", "trouble", "score", "done"]
+Film = Callable[[], list[NDArray[np.uint8]]]
 LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
 SAVED_WITHIN_S: Final = 10.0
 """How long the page waits for the store before it says that a score is not saved yet."""
@@ -154,12 +159,16 @@ class ConsoleOperator(Operator):
                 setattr(self.view, name, value)
             self.view.version += 1
 
-    def show_pictures(self, first: Frame | None, last: Frame | None) -> None:
-        """Shows the first and the last picture of the episode."""
-        from deft_experiments.images import png
+    def show_pictures(self, first: Frame | None, last: Frame | None, film: Film | None = None) -> None:
+        """Shows the first and the last picture of the episode, and a strip of its film where the rig made one."""
+        from deft_experiments.images import png, strip
 
         pair = {"first": first, "last": last}
-        self.show(pictures={name: png(frame.rgb) for name, frame in pair.items() if frame is not None})
+        pictures = {name: png(frame.rgb) for name, frame in pair.items() if frame is not None}
+        frames = [] if film is None else film()
+        if frames:
+            pictures["film"] = png(strip(frames, height_px=180))
+        self.show(pictures=pictures)
 
     def act(self, action: Action) -> str:
         """Takes what the person did, from the page's threads; returns why not, or nothing."""
@@ -239,7 +248,7 @@ class ConsoleOperator(Operator):
 
     def _judge(self, before: Frame | None, outcome: Outcome) -> Verdict:
         self.saved()
-        self.show_pictures(before, None if outcome.last_frame is None else outcome.last_frame())
+        self.show_pictures(before, None if outcome.last_frame is None else outcome.last_frame(), outcome.film)
         key = outcome.key
         label = f"{key.role}, {key.split}, episode {key.k + 1}"
         self.show(phase="score", k=key.k, label=label, last_scored=-1, note="")

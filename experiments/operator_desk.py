@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Final
 
 from deft_env.episode import Frame, Outcome, Status
 from deft_env.rigs.operator import OperatorGoneError, use_operator
-from deft_experiments.console import Action, ConsoleOperator
+from deft_experiments.console import Action, ConsoleOperator, Film
 from deft_experiments.errors import RigError, UsageError
 from deft_experiments.images import FrameKeeper
 from deft_experiments.lockstep import Word, episode_name
 from deft_experiments.parts import Parts
 from deft_experiments.run import Run
+
+FILMS: Final = 2
+"""The newest episode's, and that of the one before, whose score may be taken back."""
 
 
 class Desk:
@@ -27,11 +31,16 @@ class Desk:
         """Joins a run and a console; ``worst`` is the reward of a failed episode."""
         self.run, self.console, self._keeper, self._worst = run, console, keeper, worst
         self._last = -1
+        self._films: dict[str, Film] = {}
 
     # --- Keeper -----------------------------------------------------------------------------------------------------
     def keep(self, run: Run, name: str, before: Callable[[], Frame], outcome: Outcome) -> None:
-        """Keeps the pictures."""
+        """Keeps the pictures, and the way to the newest films for as long as they may be scored or corrected."""
         self._keeper.keep(run, name, before, outcome)
+        if outcome.film is not None:
+            self._films[name] = outcome.film
+        for old in list(self._films)[:-FILMS]:
+            del self._films[old]
 
     def scored(self, run: Run) -> None:
         """See ``FrameKeeper``."""
@@ -113,15 +122,16 @@ class Desk:
         """Shows episode ``k`` on the page and lets it be scored."""
         name = episode_name(k)
         self._progress()
-        pictures: list[Frame | None] = []
-        for which in ("first", "last"):
-            try:
-                pictures.append(self._keeper.frame(self.run, name, which))
-            except FileNotFoundError:
-                pictures.append(None)
-        self.console.show_pictures(*pictures)
+        first, last = (self._picture(name, which) for which in ("first", "last"))
+        self.console.show_pictures(first, last, self._films.get(name))
         label = f"episode {k + 1} of {self.run.config.episodes}"
         self.console.show(phase="score", k=k, label=label, correcting=correcting, note="")
+
+    def _picture(self, name: str, which: str) -> Frame | None:
+        try:
+            return self._keeper.frame(self.run, name, which)
+        except FileNotFoundError:
+            return None
 
     def _progress(self) -> None:
         rewards = tuple(e.rewards[-1] if e.rewards else None for e in self.run.episodes)

@@ -85,6 +85,9 @@ class Browser:
         found = self._call("POST", "/element", {"using": "css selector", "value": f"#{element}"})[ELEMENT]
         self._call("POST", f"/element/{found}/click")
 
+    def resize(self, width: int, height: int) -> None:
+        self._call("POST", "/window/rect", {"width": width, "height": height})
+
     def keys(self, text: str) -> None:
         body = self._call("POST", "/element", {"using": "css selector", "value": "body"})[ELEMENT]
         self._call("POST", f"/element/{body}/value", {"text": text})

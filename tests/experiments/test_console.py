@@ -14,13 +14,14 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 
 pytest.importorskip("fastapi")
 pytest.importorskip("uvicorn")
 
 from deft_env import registries
-from deft_env.episode import EpisodeKey, Outcome
+from deft_env.episode import EpisodeKey, Outcome, Status
 from deft_env.rigs.operator import RunAborted, SceneRequest
 from deft_experiments.config import RunConfig
 from deft_experiments.console import Action, ConsoleOperator
@@ -58,9 +59,11 @@ class Unjudged:
         return self._rig.reset_batch(keys)
 
     def execute_batch(self, grasps: Any, demonstrations: Any) -> list[Outcome]:
-        return [
-            dataclasses.replace(o, success=None, score=None) for o in self._rig.execute_batch(grasps, demonstrations)
-        ]
+        def film() -> list[Any]:
+            return [np.full((240, 320, 3), 20 * i, np.uint8) for i in range(10)]
+
+        outcomes = self._rig.execute_batch(grasps, demonstrations)
+        return [dataclasses.replace(o, success=None, score=None, film=film) for o in outcomes]
 
 
 class Session:
@@ -275,6 +278,18 @@ def test_a_session_in_a_browser(session: Session) -> None:
         browser.until(lambda: browser.phase() == "score")
         browser.until(lambda: browser.run("return document.getElementById('first').naturalWidth") == 640)
 
+        # The strip: eight of the film's ten pictures side by side.
+        browser.until(lambda: browser.run("return document.getElementById('film').naturalWidth") == 8 * 240)
+        for size in ({"width": 768, "height": 1024}, {"width": 1024, "height": 768}):  # a tablet, held either way
+            browser.resize(**size)
+            browser.run("window.scrollTo(0, document.body.scrollHeight)")
+            low, high, tall, wide = browser.run(
+                "const stop = document.getElementById('stop').getBoundingClientRect();"
+                "return [stop.top, stop.bottom, innerHeight, document.documentElement.scrollWidth - innerWidth]"
+            )
+            assert 0 <= low < high <= tall, "the stop button is in sight wherever the page is scrolled to"
+            assert wide <= 0, "nothing sticks out"
+
         # Reload in mid-score: nothing is lost, nothing is sent.
         browser.keys("7")
         browser.reload()
@@ -308,6 +323,7 @@ def test_a_session_in_a_browser(session: Session) -> None:
         browser.until(lambda: browser.phase() == "score" and session.console.view.k == 1)
         browser.click("void")
         browser.until(lambda: browser.phase() == "scene")
+        assert browser.run("return document.querySelectorAll('#curve circle').length") == 1
         scored = [e for e in session.events() if e[0] in ("scored", "told", "voided")]
         assert scored == [("scored", 0, 0.33), ("scored", 0, 0.0), ("told", 0, 0.0), ("voided", 1, None)]
 
@@ -322,10 +338,15 @@ def test_a_session_in_a_browser(session: Session) -> None:
 
         browser.click("stop")
         browser.until(lambda: session.console.stopped)
+        browser.until(lambda: browser.text("alert").startswith("STOPPED"))
         browser.click("abort")
         browser.accept_alert()
         session.thread.join(10)
         assert isinstance(session.error, RunAborted)
+
+        # The run is gone: nobody may rely on the page's button.
+        session.console.close()
+        browser.until(lambda: "red button" in browser.text("alert"))
     finally:
         browser.close()
 
@@ -335,10 +356,6 @@ def test_a_key_is_asked_for_once(tmp_path: Path) -> None:
     console = ConsoleOperator(serve=False, timeout_s=5.0)
     key = EpisodeKey("PickCup", "train", "train", 0, 0)
     given: list[Any] = []
-    import numpy as np
-
-    from deft_env.episode import Status
-
     outcome = Outcome(key, np.zeros(22), Status.COMPLETED)
     thread = threading.Thread(target=lambda: given.append(console.judge(None, outcome)))
     thread.start()
