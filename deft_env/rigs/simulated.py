@@ -15,6 +15,7 @@ from deft_env.registries import tasks
 from deft_env.rigs.rig import Frames, Rig, SceneTruth
 from deft_env.sim import controls, execute, names, render, world
 from deft_env.sim.scenes import SceneModels, layout
+from deft_env.tasks import judging
 from deft_env.tasks.judging import PHASES
 from deft_env.tasks.task import PHASE_SIGNAL, Scene, Task
 
@@ -164,8 +165,7 @@ class SimulatedRig(Rig):
         for name, (start, end) in plan.phases.items():
             phase[start:end] = PHASES.index(name)
         for row, i in enumerate(members):
-            sensors = {name: series[row] for name, series in record.sensors.items()}
-            signals = {**owners[i].task.signals(sensors), PHASE_SIGNAL: phase}
+            signals = {**owners[i].task.signals(record.world(row)), PHASE_SIGNAL: phase}
             pictures = self._pictures(owners[i], scenes[i], record.final_qpos[row], record.film_qpos[row])
             common: dict[str, Any] = {"key": keys[i], "executed_grasp": plan.executed[i]}
             if record.faulted[row]:
@@ -173,16 +173,16 @@ class SimulatedRig(Rig):
                 continue
             if record.strike_n[row] > world.STRIKE_LIMIT_N:
                 reason = f"collision: the table was struck with {record.strike_n[row]:.0f} N"
-                subgoals = {"did not strike the table": False, **owners[i].task.subgoals(signals)}
+                subgoals = {"did not strike the table": False, **owners[i].task.subgoals(judging.Remembering(signals))}
                 outcomes[i] = Outcome(
                     **common, status=Status.FAILED, reason=reason, success=False, score=0.0,
                     subgoals=subgoals, signals=signals, **pictures,
                 )  # fmt: skip
                 continue
-            judge = owners[i].task
+            judge, seen = owners[i].task, judging.Remembering(signals)
             outcomes[i] = Outcome(
-                **common, status=Status.COMPLETED, success=judge.success(signals), score=float(judge.score(signals)),
-                subgoals=judge.subgoals(signals), signals=signals, **pictures,
+                **common, status=Status.COMPLETED, success=judge.success(seen), score=float(judge.score(seen)),
+                subgoals=judge.subgoals(seen), signals=signals, **pictures,
             )  # fmt: skip
 
     def _record(self, owner: SceneModels, models: list[Any], qpos: Array, wished: Array) -> execute.Playback:

@@ -9,6 +9,7 @@ about 1 ms.
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -24,6 +25,7 @@ from deft_env.tasks.task import Breakable
 Array = NDArray[np.float64]
 _RECORD_BYTES: Final = 16_000_000
 """Memory of a record: decides how many ticks are played between two returns to Python."""
+_local: Final = threading.local()
 Tick = Callable[[batch.Batch, int], None]
 
 
@@ -32,7 +34,8 @@ class Playback:
     """What was recorded.
 
     Attributes:
-        sensors: by name (N, T, dim), at the end of each control tick.
+        series: (N, T, D) all sensors at the end of each control tick.
+        slices: where each sensor's numbers stand in the last axis, by name.
         strike_n: (N,) greatest force between table and hand or arm at any physics step, N.
         faulted: (N,) whether the physics became unstable; such a world says nothing about its grasp.
         reason: N texts, empty where not faulted.
@@ -40,12 +43,23 @@ class Playback:
         film_qpos: (N, F, nq) states to be drawn afterwards, every ``film_every`` ticks; F = 0 if none were wanted.
     """
 
-    sensors: dict[str, Array]
+    series: Array
+    slices: dict[str, slice]
     strike_n: Array
     faulted: NDArray[np.bool_]
     reason: tuple[str, ...]
     final_qpos: Array
     film_qpos: Array
+
+    @property
+    def sensors(self) -> dict[str, Array]:
+        """Views by name (N, T, dim)."""
+        return {name: self.series[:, :, part] for name, part in self.slices.items()}
+
+    def world(self, i: int) -> dict[str, Array]:
+        """Series of world ``i`` by name (T, dim): views of a copy, so that the other worlds need not be kept."""
+        own = self.series[i].copy()
+        return {name: own[:, part] for name, part in self.slices.items()}
 
 
 def threads_available() -> int:
@@ -95,7 +109,6 @@ def play(
     controls: ArrayLike,
     *,
     substeps: int,
-    sensors: Sequence[str] | None = None,
     film_every: int = 0,
     threads: int = 0,
     tick: Tick | None = None,
@@ -110,7 +123,6 @@ def play(
         qpos: (N, nq) initial joint positions; velocities start at zero.
         controls: (N, T, nu) set points, one row a control tick.
         substeps: physics steps in a control tick (``PhysicsOptions.substeps``).
-        sensors: names of the series to keep; None keeps all.
         film_every: keep the state every so many ticks; 0 keeps none.
         threads: native threads; 0 takes what is available.
         tick: called as ``tick(batch, index)`` after every control tick, for what physics lacks (a stem that breaks);
@@ -118,7 +130,7 @@ def play(
         breakables: constraints that break when they are stretched.
 
     Raises:
-        ValueError: if sizes do not fit, a sensor is unknown, or both ``tick`` and ``breakables`` are given.
+        ValueError: if sizes do not fit, or both ``tick`` and ``breakables`` are given.
     """
     qpos, controls = np.asarray(qpos, dtype=np.float64), np.asarray(controls, dtype=np.float64)
     first = models if isinstance(models, mujoco.MjModel) else models[0]
@@ -131,9 +143,6 @@ def play(
     if not isinstance(models, mujoco.MjModel) and len(models) != n:
         raise ValueError(f"models: expected one for all or {n}, got {len(models)}")
     slices = sensor_slices(first)
-    unknown = [name for name in sensors or () if name not in slices]
-    if unknown:
-        raise ValueError(f"sensors: {unknown} not in the model; it has {sorted(slices)}")
     if tick is not None and breakables:
         raise ValueError("tick, breakables: expected one of them at most")
     worlds = batch.Batch(first, n, min(n, threads or threads_available()))
@@ -153,9 +162,9 @@ def play(
     counts = worlds.warning[:, :, 1]
     faulted |= (counts > 0).any(axis=1) | ~np.isfinite(final).all(axis=1) | ~np.isfinite(series).all(axis=(1, 2))
     reasons = tuple(_reason(counts[i]) if faulted[i] else "" for i in range(n))
-    keep = sensors if sensors is not None else slices
     return Playback(
-        sensors={name: series[:, :, slices[name]].copy() for name in keep},
+        series=series,
+        slices=slices,
         strike_n=np.where(np.isfinite(strike), strike, np.inf),
         faulted=faulted,
         reason=reasons,
@@ -204,6 +213,14 @@ class _Log:
             self.film[ids[row], tick // self._film_every] = record["qpos"][row, (ahead + 1) * sub - 1]
 
 
+def _room(name: str, size: int) -> Array:
+    """An array that is kept for this thread's next batch: fresh memory costs more than writing to it does."""
+    kept: dict[str, Array] = _local.__dict__.setdefault("room", {})
+    if name not in kept or len(kept[name]) < size:
+        kept[name] = np.empty(size)
+    return kept[name]
+
+
 def _straight(
     worlds: batch.Batch, controls: Array, substeps: int, widths: dict[str, int], log: _Log, tick: Tick | None
 ) -> NDArray[np.bool_]:
@@ -212,13 +229,13 @@ def _straight(
     faulted = np.zeros(n, dtype=bool)
     row_bytes = 8 * n * substeps * (sum(widths.values()) + controls.shape[2])
     chunk = 1 if tick else min(ticks, max(1, _RECORD_BYTES // row_bytes))
-    records: dict[int, dict[Any, Array]] = {}
+    room = {name: _room(name, n * chunk * substeps * width) for name, width in widths.items()}
     for start in range(0, ticks, chunk):
         end = min(start + chunk, ticks)
         steps = (end - start) * substeps
-        if steps not in records:  # the last part may be shorter
-            records[steps] = {name: np.zeros((n, steps, width)) for name, width in widths.items()}
-        record = records[steps]
+        record: dict[Any, Array] = {
+            name: room[name][: n * steps * width].reshape(n, steps, width) for name, width in widths.items()
+        }
         try:
             worlds.rollout(steps, np.repeat(controls[:, start:end], substeps, axis=1), record=tuple(record), out=record)
         except batch.SimulationError as error:  # the other worlds ran to the end and are recorded

@@ -29,11 +29,30 @@ class _Compiled:
         model: shared, not to be written to.
         sizes: what decides whether an MjData fits.
         robot: (22,) addresses of the arm's and the hand's joint positions.
+        bodies: number of each body, by name.
+        touchable: numbers of each body's colliding geoms, by name of the body.
+        joints: address of the first joint position of each body that has joints of its own, by name.
     """
 
     model: mujoco.MjModel
     sizes: tuple[int, ...]
     robot: NDArray[np.intp]
+    bodies: dict[str, int]
+    touchable: dict[str, NDArray[np.intp]]
+    joints: dict[str, int]
+
+    @classmethod
+    def of(cls, model: mujoco.MjModel) -> _Compiled:
+        """Looks everything up."""
+        robot = [int(model.joint(name).qposadr[0]) for name in (*names.ARM_JOINTS, *names.HAND_JOINTS)]
+        bodies = {model.body(i).name: i for i in range(model.nbody)}
+        touchable, joints = {}, {}
+        for name, i in bodies.items():
+            geoms = model.body_geomadr[i] + np.arange(model.body_geomnum[i])
+            touchable[name] = geoms[model.geom_contype[geoms] != 0]
+            if model.body_jntnum[i]:
+                joints[name] = int(model.jnt_qposadr[model.body_jntadr[i]])
+        return cls(model, _sizes(model), np.array(robot), bodies, touchable, joints)
 
 
 class SceneModels:
@@ -55,8 +74,7 @@ class SceneModels:
             spec = self._workplace.copy()
             self.task.build(spec, variant)
             model = spec.compile()
-        robot = [int(model.joint(name).qposadr[0]) for name in (*names.ARM_JOINTS, *names.HAND_JOINTS)]
-        return _Compiled(model, _sizes(model), np.array(robot))
+        return _Compiled.of(model)
 
     def base(self, variant: Variant) -> mujoco.MjModel:
         """The compiled model of a variant; shared, not to be written to."""
@@ -85,14 +103,11 @@ class SceneModels:
         else:
             model = copy.copy(compiled.model)
         for name, factor in scene.mass_scale.items():
-            body = model.body(name).id
+            body = compiled.bodies[name]
             model.body_mass[body] *= factor
             model.body_inertia[body] *= factor
         for name, friction in scene.friction.items():
-            first, count = int(model.body(name).geomadr[0]), int(model.body(name).geomnum[0])
-            for geom in range(first, first + count):
-                if model.geom_contype[geom]:
-                    model.geom_friction[geom, 0] = friction
+            model.geom_friction[compiled.touchable[name], 0] = friction
         for flex in range(model.nflex):  # a deformable thing is named like the body that it replaces
             name = mujoco.mj_id2name(model, mujoco.mjtObj.mjOBJ_FLEX, flex)
             first, count = int(model.flex_nodeadr[flex]), int(model.flex_nodenum[flex])
@@ -101,9 +116,9 @@ class SceneModels:
             model.body_inertia[nodes] *= scene.mass_scale[name]
             model.flex_friction[flex, 0] = scene.friction[name]
         for name, (position, quaternion) in scene.poses.items():
-            body = model.body(name)
-            if not body.jntnum[0]:
-                model.body_pos[body.id], model.body_quat[body.id] = position, quaternion
+            if name not in compiled.joints:
+                body = compiled.bodies[name]
+                model.body_pos[body], model.body_quat[body] = position, quaternion
         # Constants that follow from masses and places, such as the inverse weights that scale contact softness.
         mujoco.mj_setConst(model, self.scratch(scene.variant))
         return model
@@ -116,12 +131,11 @@ class SceneModels:
 
     def qpos(self, model: mujoco.MjModel, scene: Scene, arm_rad: Any, hand_rad: Any) -> Array:
         """Initial joint positions (nq,): objects as drawn, arm (6,) and hand (16,) as given, rad."""
-        qpos = np.array(model.qpos0)
-        qpos[self._compiled(scene.variant).robot] = np.concatenate([arm_rad, hand_rad])
+        qpos, compiled = np.array(model.qpos0), self._compiled(scene.variant)
+        qpos[compiled.robot] = np.concatenate([arm_rad, hand_rad])
         for name, (position, quaternion) in scene.poses.items():
-            body = model.body(name)
-            if body.jntnum[0]:
-                address = int(model.jnt_qposadr[body.jntadr[0]])
+            if name in compiled.joints:
+                address = compiled.joints[name]
                 values = np.concatenate([position, quaternion])
                 qpos[address : address + len(values)] = values
         return qpos

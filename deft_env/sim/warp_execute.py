@@ -179,10 +179,10 @@ def play(
         series[rows], states[rows], strike[rows] = got[0], got[1], got[2]
     finite = np.isfinite(series).all(axis=(1, 2)) & np.isfinite(states).all(axis=(1, 2))
     faulted: NDArray[np.bool_] = np.logical_not(finite)
-    slices = sensor_slices(first)
     kept = states[:, film_every - 1 :: film_every] if film_every else states[:, :0]
     return Playback(
-        sensors={name: series[:, :, part].copy() for name, part in slices.items()},
+        series=series,
+        slices=sensor_slices(first),
         strike_n=np.where(np.isfinite(strike), strike, np.inf),
         faulted=faulted,
         reason=tuple("unstable physics: a value that is not finite" if bad else "" for bad in faulted),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Callable, Hashable, Mapping
+from functools import wraps
+from typing import Any, Concatenate, Final, ParamSpec
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,38 @@ CLEAR_M: Final = 0.01
 """A thing has left the table when it is this far above where it stood (our choice)."""
 
 
+P = ParamSpec("P")
+
+
+class Remembering(dict[str, Array]):
+    """Signals of one episode that are asked the same again and again, by success, score and sub-goals.
+
+    Words such as ``held`` are worked out once and are read-only. Judges need not know: a plain mapping does as well.
+    The signals must not change while this is in use.
+    """
+
+    def __init__(self, signals: Signals) -> None:
+        """Nothing is remembered yet."""
+        super().__init__(signals)
+        self.words: dict[Hashable, Mask] = {}
+
+
+def _remembered(word: Callable[Concatenate[Signals, P], Mask]) -> Callable[Concatenate[Signals, P], Mask]:
+    @wraps(word)
+    def asked(signals: Signals, *args: P.args, **keywords: P.kwargs) -> Mask:
+        if not isinstance(signals, Remembering):
+            return word(signals, *args, **keywords)
+        key: Any = (word.__name__, *args, *keywords.values())
+        known = signals.words.get(key)
+        if known is None:
+            known = signals.words[key] = word(signals, *args, **keywords)
+            known.flags.writeable = False
+        return known
+
+    return asked
+
+
+@_remembered
 def touching(signals: Signals, digit: str) -> Mask:
     """(T,) whether a digit touches the object."""
     return np.asarray(signals[f"grip/{digit}"][:, 0] > 0)
@@ -30,12 +63,14 @@ def touched(signals: Signals) -> bool:
     return any(bool(touching(signals, digit).any()) for digit in ("index", "middle", "ring", "thumb", "palm"))
 
 
+@_remembered
 def held(signals: Signals) -> Mask:
     """(T,) whether the object is between opposing parts of the hand: a finger, and the thumb or the palm."""
     index, middle, ring = (touching(signals, digit) for digit in ("index", "middle", "ring"))
     return np.asarray((index | middle | ring) & (touching(signals, "thumb") | touching(signals, "palm")))
 
 
+@_remembered
 def phase(signals: Signals, name: str) -> Mask:
     """(T,) ticks of a phase, one of ``PHASES``."""
     return np.asarray(signals["phase"][:, 0] == PHASES.index(name))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -10,11 +10,10 @@ from numpy.typing import NDArray
 
 from deft_env.tasks import judging, shapes
 from deft_env.tasks.distractors import Distractor
-from deft_env.tasks.task import FAST_PHYSICS, Randomisation, Scene, Signals, Task, Variant, hand_nominal
+from deft_env.tasks.task import FAST_PHYSICS, Breakable, Randomisation, Scene, Signals, Task, Variant, hand_nominal
 
 if TYPE_CHECKING:
     import mujoco
-    from mujoco.batch import Batch
 
 Array = NDArray[np.float64]
 
@@ -89,6 +88,7 @@ class PickGrape(Task):
     test = ("purple_bunch",)
     distractor = Distractor("toy_tomato", (-0.02, 0.05), (0.11, 0.14), 3.0)
     physics = FAST_PHYSICS
+    breakables = tuple(Breakable(name, stretch_sensor(name), BREAK_M) for name in GRAPES)
     nominal_rotation = hand_nominal(90.0)
     randomisation = Randomisation((0.45, 0.0), (0.05, 0.08), (-0.6, 0.6))
 
@@ -133,22 +133,6 @@ class PickGrape(Task):
             STALK: (base, shapes.yaw_quaternion(spin)),
             **grapes,
         }
-
-    def tick(self, models: Sequence[mujoco.MjModel]) -> Callable[[Batch, int], None]:
-        """Breaks overstretched stems: switches their constraints off, for good."""
-        model = models[0]
-        columns = np.array([model.sensor(stretch_sensor(name)).adr[0] + np.arange(3) for name in GRAPES])
-        stems = np.array([model.equality(name).id for name in GRAPES])
-
-        def break_stems(batch: Batch, index: int) -> None:
-            x, y, z = np.moveaxis(batch.sensordata[:, columns], -1, 0)
-            torn = x * x + y * y + z * z > BREAK_M**2
-            if torn.any():
-                active = np.array(batch.eq_active)
-                active[:, stems] = np.where(torn, 0.0, active[:, stems])
-                batch.eq_active = active
-
-        return break_stems
 
     def grasp_frame(self, scene: Scene) -> tuple[Array, float]:
         """The middle of the bunch and the heading of the scene."""

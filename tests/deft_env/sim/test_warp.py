@@ -151,16 +151,14 @@ def test_stems_break_on_the_device_at_the_tick_at_which_they_break_on_the_cpu() 
     for name in upper:
         qpos[0, made[0].jnt_qposadr[made[0].joint(name).id] + 2] += 0.004  # the second bunch stays whole
     stems = tuple(Breakable(name, stretch_sensor(name), 0.003) for name in upper)
-    played = {
-        device: play(made, qpos, plan.controls[:, :5], substeps=2, breakables=stems, **more)
-        for device, play, more in (
-            ("cpu", execute.play, {}),
-            ("warp", warp_execute.play, {"device": "warp-cpu"}),
-        )
-    }
+    begun = made, qpos, plan.controls[:, :5]
+    played = execute.play(*begun, substeps=2, breakables=stems)
+    device = warp_execute.play(*begun, substeps=2, breakables=stems, device="warp-cpu")
+    whole = warp_execute.play(*begun, substeps=2, device="warp-cpu")
     for name in upper:
-        cpu, warp = (np.linalg.norm(p.sensors[stretch_sensor(name)], axis=2) for p in played.values())
-        assert cpu[0, 0] > 0.003
-        assert cpu[0, -1] > 1e-3  # it was not pulled back: a whole stem has it at 1e-4 by then
-        assert cpu[1].max() < 0.003
-        np.testing.assert_allclose(warp, cpu, atol=2e-4)
+        sensor = stretch_sensor(name)
+        cpu, warp, unbroken = (np.linalg.norm(p.sensors[sensor], axis=2) for p in (played, device, whole))
+        assert min(cpu[0, 0], warp[0, 0], unbroken[0, 0]) > 0.003
+        assert min(cpu[0, -1], warp[0, -1]) > 1e-3  # a whole stem has pulled the grape back by then
+        assert max(cpu[1].max(), warp[1].max(), unbroken[0, -1]) < 1e-3
+        np.testing.assert_allclose(warp, cpu, atol=8e-4)  # grapes touch each other: contacts differ

@@ -8,7 +8,7 @@ import pytest
 from deft_env import grasp
 from deft_env.episode import EpisodeKey
 from deft_env.rigs.simulated import SimulatedRig
-from deft_env.sim import controls, execute
+from deft_env.sim import breaks, controls, execute
 from deft_env.sim.controls import ControlOptions
 from deft_env.sim.scenes import SceneModels
 from deft_env.sim.world import PhysicsOptions
@@ -108,8 +108,8 @@ def test_neighbouring_grapes_do_not_overlap() -> None:
         assert places[:, 2].min() == pytest.approx(radius), "the lowest grapes lie on the stand"
 
 
-@pytest.mark.parametrize(("pulled_m", "breaks"), [(0.5 * BREAK_M, False), (5.0 * BREAK_M, True)])
-def test_a_stem_breaks_for_good_and_only_where_it_was_stretched(pulled_m: float, breaks: bool) -> None:
+@pytest.mark.parametrize(("pulled_m", "torn"), [(0.5 * BREAK_M, False), (5.0 * BREAK_M, True)])
+def test_a_stem_breaks_for_good_and_only_where_it_was_stretched(pulled_m: float, torn: bool) -> None:
     """Three worlds without a hand near; in the second, one grape starts away from its place."""
     task = PickGrape()
     physics = PhysicsOptions(**task.physics)
@@ -126,8 +126,8 @@ def test_a_stem_breaks_for_good_and_only_where_it_was_stretched(pulled_m: float,
         [model] * 3, qpos, np.tile(still, (3, 40, 1)), substeps=physics.substeps, tick=task.tick([model] * 3)
     )
     away = np.linalg.norm(record.sensors[stretch_sensor("grape4")][:, -1], axis=1)
-    assert (away > BREAK_M).tolist() == [False, breaks, False]
-    if breaks:
+    assert (away > BREAK_M).tolist() == [False, torn, False]
+    if torn:
         assert record.sensors["grape4/position"][1, -1, 2] < STAND_M[1], "a torn grape falls to the table"
     others = [stretch_sensor(name) for name in GRAPES if name != "grape4"]
     assert max(np.linalg.norm(record.sensors[name][:, -1], axis=1).max() for name in others) < BREAK_M
@@ -156,22 +156,28 @@ def test_worlds_with_broken_stems_do_not_depend_on_their_batch() -> None:
             np.testing.assert_array_equal(series, together[k].signals[name], err_msg=name)
 
 
-def test_the_rig_looks_at_the_stems_after_every_control_tick(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[tuple[int, int]] = []
-    whole = PickGrape.tick
+def test_the_rig_breaks_stems_as_one_that_looks_after_every_tick(monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = [EpisodeKey("PickGrape", "train", "reference", 2, k) for k in range(5)]
+    ours = play(keys, high_sigma=1.0)
+    looked: list[int] = []
+    stems = PickGrape.breakables
 
-    def watched(self: PickGrape, models: list) -> object:
-        breaks = whole(self, models)
+    def tick(self: PickGrape, models: list) -> object:
+        look = breaks.tick(models[0], stems)
 
         def hook(batch: object, index: int) -> None:
-            seen.append((len(models), index))
-            breaks(batch, index)
+            looked.append(index)
+            look(batch, index)
 
         return hook
 
-    monkeypatch.setattr(PickGrape, "tick", watched)
-    play([EpisodeKey("PickGrape", "train", "reference", 2, k) for k in range(2)])
-    assert seen == [(2, index) for index in range(ControlOptions().ticks)]
+    monkeypatch.setattr(PickGrape, "breakables", ())
+    monkeypatch.setattr(PickGrape, "tick", tick)
+    every = play(keys, high_sigma=1.0)
+    assert looked == list(range(ControlOptions().ticks))
+    for one, other in zip(ours, every, strict=True):
+        for name, series in one.signals.items():
+            np.testing.assert_array_equal(series, other.signals[name], err_msg=name)
 
 
 @pytest.mark.parametrize("split", ["train", "test"])
