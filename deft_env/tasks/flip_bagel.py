@@ -33,6 +33,8 @@ FLIPPED: Final = -0.7
 _FLOOR_M: Final = 0.006
 _RIM_M: Final = 0.004
 _RIM_PIECES: Final = 14
+_RIM_DRAWN: Final = 42
+"""Pieces of the rim for physics and for the eye."""
 _BLADE_M: Final = (0.040, 0.040, 0.0015)
 _GRIP_HALF_M: Final = 0.050
 _TALL: Final = 2.1
@@ -169,6 +171,12 @@ class FlipBagel(Task):
         }
 
 
+def _circle(radius_m: float, pieces: int) -> Array:
+    """(pieces + 1, 2) corners of a closed polygon."""
+    angles = np.linspace(0.0, 2 * np.pi, pieces + 1)
+    return np.asarray(radius_m * np.column_stack([np.cos(angles), np.sin(angles)]))
+
+
 def _slope() -> tuple[float, float]:
     return float(np.cos(np.deg2rad(SLOPE_DEG))), float(np.sin(np.deg2rad(SLOPE_DEG)))
 
@@ -181,11 +189,9 @@ def _add_pan(spec: mujoco.MjSpec, variant: Variant) -> None:
     cylinder, capsule, box = mujoco.mjtGeom.mjGEOM_CYLINDER, mujoco.mjtGeom.mjGEOM_CAPSULE, mujoco.mjtGeom.mjGEOM_BOX
     body = shapes.fixed_body(spec, PAN)
     shapes.fixture(body.add_geom(type=cylinder, pos=[0, 0, _FLOOR_M / 2], size=[radius, _FLOOR_M / 2, 0]), look.rgba[0])
-    angles = np.linspace(0.0, 2 * np.pi, _RIM_PIECES + 1)
-    ring = radius * np.column_stack([np.cos(angles), np.sin(angles)])
-    for (x0, y0), (x1, y1) in pairwise(ring):
+    for (x0, y0), (x1, y1) in pairwise(_circle(radius, _RIM_PIECES)):
         piece = body.add_geom(type=capsule, fromto=[x0, y0, _FLOOR_M, x1, y1, _FLOOR_M], size=[_RIM_M, 0, 0])
-        shapes.fixture(piece, look.rgba[0])
+        shapes.hidden(shapes.fixture(piece, look.rgba[0]))
     grip = body.add_geom(type=capsule, fromto=[radius, 0, 0.014, radius + 0.10, 0, 0.030], size=[0.009, 0, 0])
     shapes.fixture(grip, look.rgba[1])
     # A narrow post under the grip: fingers close beside it.
@@ -193,6 +199,9 @@ def _add_pan(spec: mujoco.MjSpec, variant: Variant) -> None:
     height = _FLOOR_M + GRIP_M[1] - _TALL * variant.size["handle_radius"] / c - 0.0005
     rest = body.add_geom(type=box, pos=[GRIP_M[0], 0, height / 2], size=[0.006, 0.006, height / 2])
     shapes.fixture(rest, look.rgba[4])
+    for (x0, y0), (x1, y1) in pairwise(_circle(radius, _RIM_DRAWN)):
+        piece = body.add_geom(type=capsule, fromto=[x0, y0, _FLOOR_M, x1, y1, _FLOOR_M], size=[_RIM_M, 0, 0])
+        shapes.decoration(piece, look.rgba[0])
 
 
 def _add_spatula(spec: mujoco.MjSpec, variant: Variant) -> None:

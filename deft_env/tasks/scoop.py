@@ -127,6 +127,12 @@ def build_dish(spec: mujoco.MjSpec, rgba: Colour) -> None:
     wall = _cone(body, (DISH_FLOOR_M, DISH_BOTTOM_M), (DISH_RIM_M, DISH_HEIGHT_M), _DISH_BOARDS, _BOARD_M / 2)
     for piece in (floor, *wall):
         shapes.fixture(piece, rgba)
+    for board in wall:
+        shapes.hidden(board)
+    sheet = _BOARD_M * np.array([0.8, -0.6])  # outwards, about square to the wall
+    inside = np.array([(DISH_FLOOR_M, DISH_BOTTOM_M), (DISH_RIM_M, DISH_HEIGHT_M)])
+    skin = shapes.turned_mesh(spec, "dish_skin", np.concatenate([inside, (inside + sheet)[::-1]])[::-1])
+    shapes.decoration(body.add_geom(type=mujoco.mjtGeom.mjGEOM_MESH, meshname=skin), rgba)
 
 
 def build_grapes(spec: mujoco.MjSpec, variant: Variant) -> None:

@@ -76,6 +76,34 @@ def decoration(geom: mujoco.MjsGeom, rgba: Colour) -> mujoco.MjsGeom:
     return geom
 
 
+def hidden(geom: mujoco.MjsGeom) -> mujoco.MjsGeom:
+    """Makes a geom that only physics knows: something rounder is drawn in its place."""
+    geom.group = 3
+    return geom
+
+
+def turned_mesh(spec: mujoco.MjSpec, name: str, profile_m: Array, sides: int = 48) -> str:
+    """Adds what a closed outline leaves behind when it is turned about the z axis, for the eye; returns its name.
+
+    Args:
+        spec: the world.
+        name: of the mesh.
+        profile_m: (K, 2) radius and height of the outline's corners, counter-clockwise with the axis on the left.
+        sides: corners round the axis.
+    """
+    angle = np.arange(sides) * (2 * np.pi / sides)
+    corners = len(profile_m)
+    vertices = np.array([(r * np.cos(a), r * np.sin(a), z) for a in angle for r, z in profile_m])
+    faces = []
+    for i in range(sides):
+        here, there = i * corners, (i + 1) % sides * corners
+        for j in range(corners):
+            k = (j + 1) % corners
+            faces += [(here + j, there + j, here + k), (here + k, there + j, there + k)]
+    spec.add_mesh(name=name, uservert=vertices.astype(np.float32).flatten(), userface=np.array(faces).flatten())
+    return name
+
+
 def add_pose_sensors(spec: mujoco.MjSpec, body: str) -> None:
     """Adds ``<body>/position`` (3) and ``<body>/up`` (3, the body's z axis), world frame."""
     for suffix, kind in (("position", mujoco.mjtSensor.mjSENS_FRAMEPOS), ("up", mujoco.mjtSensor.mjSENS_FRAMEZAXIS)):

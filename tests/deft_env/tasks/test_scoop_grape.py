@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import mujoco
 import numpy as np
 import pytest
 
 from deft_env.episode import EpisodeKey
 from deft_env.rigs.simulated import SimulatedRig
 from deft_env.sim.controls import ControlOptions
+from deft_env.sim.scenes import SceneModels
 from deft_env.sim.world import PhysicsOptions
 from deft_env.tasks import demonstrations
 from deft_env.tasks.judging import PHASES
-from deft_env.tasks.scoop import GRAPES
+from deft_env.tasks.scoop import DISH_HEIGHT_M, DISH_RIM_M, GRAPES
 from deft_env.tasks.scoop_grape import ScoopGrape
 
 DIGITS = ("index", "middle", "ring", "thumb", "palm")
@@ -145,3 +147,22 @@ def test_a_persons_grasp_scoops(split: str) -> None:
     grasps = [truth.human_grasp for truth in rig.reset_batch(keys).truths]
     outcomes = rig.execute_batch(np.array(grasps), [task.demonstration] * len(keys))
     assert sum(bool(outcome.success) for outcome in outcomes) >= 5
+
+
+def test_the_dish_is_drawn_round_where_its_boards_are() -> None:
+    model = SceneModels(ScoopGrape(), PhysicsOptions()).base(
+        ScoopGrape().draw(EpisodeKey("ScoopGrape", "train", "reference", 0, 0)).variant
+    )
+    geoms = [g for g in range(model.ngeom) if model.geom_bodyid[g] == model.body("dish").id]
+    boards = [g for g in geoms if model.geom_group[g] == 3]
+    skins = [g for g in geoms if model.geom_dataid[g] >= 0]
+    assert len(boards) == 12
+    assert all(model.geom_contype[g] for g in boards)
+    assert len(skins) == 1
+    assert not model.geom_contype[skins[0]]
+    start, count = model.mesh_vertadr[0], model.mesh_vertnum[0]
+    turn = np.zeros(9)
+    mujoco.mju_quat2Mat(turn, model.geom_quat[skins[0]])
+    points = model.mesh_vert[start : start + count] @ turn.reshape(3, 3).T + model.geom_pos[skins[0]]
+    assert np.hypot(points[:, 0], points[:, 1]).max() == pytest.approx(DISH_RIM_M + 0.0024, abs=1e-4)
+    assert points[:, 2].max() == pytest.approx(DISH_HEIGHT_M, abs=1e-4)
