@@ -4,43 +4,26 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scenes import TICKS, Signals, let_go, moved, persons, taken
 
 from deft_env.episode import EpisodeKey
-from deft_env.rigs.simulated import SimulatedRig
 from deft_env.sim.controls import ControlOptions
 from deft_env.tasks import demonstrations, flip_bagel
 from deft_env.tasks.flip_bagel import FlipBagel
-from deft_env.tasks.judging import PHASES
-
-DIGITS = ("index", "middle", "ring", "thumb", "palm")
-Signals = dict[str, np.ndarray]
 
 
 def flipped(turned_deg: float = 180.0) -> Signals:
     """An episode as sensors see it: the blade lifts the bagel, which turns by ``turned_deg`` and comes to rest."""
-    phases = ControlOptions().phases
-    ticks = phases["settle"][1]
-    signals = {f"grip/{digit}": np.zeros((ticks, 4)) for digit in DIGITS} | {"phase": np.zeros((ticks, 1))}
-    for name, (start, end) in phases.items():
-        signals["phase"][start:end] = PHASES.index(name)
-    taken = phases["close"][1] - 5
-    for digit in ("index", "middle", "thumb"):
-        signals[f"grip/{digit}"][taken:, 0] = 1
-    share = np.clip((np.arange(ticks) - phases["trajectory"][0]) / 100.0, 0.0, 1.0)
+    signals = taken()
+    share = moved(100.0)
     angle = np.deg2rad(turned_deg) * share
-    bagel = np.column_stack([np.full(ticks, 0.6), np.zeros(ticks), 0.009 + 0.06 * np.sin(np.pi * share)])
+    bagel = np.column_stack([np.full(TICKS, 0.6), np.zeros(TICKS), 0.009 + 0.06 * np.sin(np.pi * share)])
     return signals | {
         "bagel/position": bagel,
-        "bagel/up": np.column_stack([np.zeros(ticks), np.sin(angle), np.cos(angle)]),
-        "bagel/table": np.zeros((ticks, 1)),
+        "bagel/up": np.column_stack([np.zeros(TICKS), np.sin(angle), np.cos(angle)]),
+        "bagel/table": np.zeros((TICKS, 1)),
         "bagel/pan": (share[:, None] >= 1.0).astype(float),
     }
-
-
-def let_go(signals: Signals, start: int, end: int | None = None) -> Signals:
-    for digit in DIGITS:
-        signals[f"grip/{digit}"][start:end, 0] = 0
-    return signals
 
 
 def test_a_flipped_bagel_is_a_success() -> None:
@@ -110,9 +93,5 @@ def test_the_demonstration_file_is_what_the_script_makes() -> None:
 
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_a_persons_grasp_flips(split: str) -> None:
-    rig = SimulatedRig(film=False)
-    keys = [EpisodeKey("FlipBagel", split, "reference", 1, k) for k in range(6)]
-    task = rig.task("FlipBagel")
-    grasps = [truth.human_grasp for truth in rig.reset_batch(keys).truths]
-    outcomes = rig.execute_batch(np.array(grasps), [task.demonstration] * len(keys))
+    outcomes = persons("FlipBagel", split, 6)
     assert sum(bool(outcome.success) for outcome in outcomes) >= 5

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scenes import TICKS, Signals, let_go, moved, persons, taken
 
 from deft_env import grasp
 from deft_env.episode import EpisodeKey
@@ -13,37 +14,20 @@ from deft_env.sim.controls import ControlOptions
 from deft_env.sim.scenes import SceneModels
 from deft_env.sim.world import PhysicsOptions
 from deft_env.tasks import demonstrations
-from deft_env.tasks.judging import PHASES
 from deft_env.tasks.pick_grape import BREAK_M, GRAPES, STAND_M, PickGrape, places_m, stretch_sensor
-
-DIGITS = ("index", "middle", "ring", "thumb", "palm")
-Signals = dict[str, np.ndarray]
 
 
 def picked() -> Signals:
     """An episode as sensors would see it: the bunch is taken and lifted with all of its grapes."""
-    phases = ControlOptions().phases
-    ticks = phases["settle"][1]
-    signals = {f"grip/{digit}": np.zeros((ticks, 4)) for digit in DIGITS} | {"phase": np.zeros((ticks, 1))}
-    for name, (start, end) in phases.items():
-        signals["phase"][start:end] = PHASES.index(name)
-    taken = phases["close"][1] - 5
-    for digit in ("index", "middle", "thumb"):
-        signals[f"grip/{digit}"][taken:, 0] = 1
-    rise = 0.12 * np.clip((np.arange(ticks) - phases["trajectory"][0]) / 100.0, 0.0, 1.0)
+    signals = taken()
+    rise = 0.12 * moved(100.0)
     for name, place in zip((*GRAPES, "stalk"), (*places_m(0.012), np.zeros(3)), strict=True):
         signals[f"{name}/position"] = place + np.array([0.45, 0.0, 0.03]) + rise[:, None] * [0.0, 0.0, 1.0]
     return (
         signals
-        | {stretch_sensor(name): np.zeros((ticks, 3)) for name in GRAPES}
-        | {"bunch/table": np.zeros((ticks, 1))}
+        | {stretch_sensor(name): np.zeros((TICKS, 3)) for name in GRAPES}
+        | {"bunch/table": np.zeros((TICKS, 1))}
     )
-
-
-def let_go(signals: Signals, start: int, end: int | None = None) -> Signals:
-    for digit in DIGITS:
-        signals[f"grip/{digit}"][start:end, 0] = 0
-    return signals
 
 
 def test_a_whole_bunch_in_the_hand_is_a_success() -> None:
@@ -182,7 +166,7 @@ def test_the_rig_breaks_stems_as_one_that_looks_after_every_tick(monkeypatch: py
 
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_a_persons_grasp_picks_every_grape(split: str) -> None:
-    outcomes = play([EpisodeKey("PickGrape", split, "reference", 1, k) for k in range(6)])
+    outcomes = persons("PickGrape", split, 6)
     assert sum(bool(outcome.success) for outcome in outcomes) >= 5
 
 

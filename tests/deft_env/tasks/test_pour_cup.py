@@ -4,44 +4,26 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scenes import TICKS, Signals, let_go, moved, persons, taken
 
 from deft_env.demonstration import Demonstration
-from deft_env.episode import EpisodeKey
-from deft_env.rigs.simulated import SimulatedRig
 from deft_env.sim.controls import ControlOptions
 from deft_env.tasks import demonstrations
-from deft_env.tasks.judging import PHASES
 from deft_env.tasks.pour_cup import PourCup
-
-DIGITS = ("index", "middle", "ring", "thumb", "palm")
-Signals = dict[str, np.ndarray]
 
 
 def poured(tilt_deg: float = 120.0) -> Signals:
     """An episode as sensors would see it: the cup is taken, lifted 10 cm, and turned by ``tilt_deg``."""
-    phases = ControlOptions().phases
-    ticks = phases["settle"][1]
-    signals = {f"grip/{digit}": np.zeros((ticks, 4)) for digit in DIGITS} | {"phase": np.zeros((ticks, 1))}
-    for name, (start, end) in phases.items():
-        signals["phase"][start:end] = PHASES.index(name)
-    taken = phases["close"][1] - 5
-    for digit in ("index", "middle", "thumb"):
-        signals[f"grip/{digit}"][taken:, 0] = 1
-    share = np.clip((np.arange(ticks) - phases["trajectory"][0]) / 120.0, 0.0, 1.0)
-    position = np.zeros((ticks, 3))
+    signals = taken()
+    share = moved(120.0)
+    position = np.zeros((TICKS, 3))
     position[:, 2] = 0.10 * np.clip(3 * share, 0, 1)
     tilt = np.deg2rad(tilt_deg) * share
     return signals | {
         "cup/position": position,
-        "cup/up": np.column_stack([np.zeros(ticks), np.sin(tilt), np.cos(tilt)]),
+        "cup/up": np.column_stack([np.zeros(TICKS), np.sin(tilt), np.cos(tilt)]),
         "cup/table": (position[:, 2:] < 1e-3).astype(float),
     }
-
-
-def let_go(signals: Signals, start: int, end: int | None = None) -> Signals:
-    for digit in DIGITS:
-        signals[f"grip/{digit}"][start:end, 0] = 0
-    return signals
 
 
 def test_a_poured_cup_is_a_success() -> None:
@@ -99,9 +81,5 @@ def test_the_demonstration_file_is_what_the_script_makes() -> None:
 
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_a_persons_grasp_pours(split: str) -> None:
-    rig = SimulatedRig(film=False)
-    keys = [EpisodeKey("PourCup", split, "reference", 1, k) for k in range(6)]
-    task = rig.task("PourCup")
-    grasps = [truth.human_grasp for truth in rig.reset_batch(keys).truths]
-    outcomes = rig.execute_batch(np.array(grasps), [task.demonstration] * len(keys))
+    outcomes = persons("PourCup", split, 6)
     assert sum(bool(outcome.success) for outcome in outcomes) >= 5

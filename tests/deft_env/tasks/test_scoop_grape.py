@@ -5,47 +5,29 @@ from __future__ import annotations
 import mujoco
 import numpy as np
 import pytest
+from scenes import TICKS, Signals, let_go, moved, persons, taken
 
 from deft_env.episode import EpisodeKey
-from deft_env.rigs.simulated import SimulatedRig
-from deft_env.sim.controls import ControlOptions
 from deft_env.sim.scenes import SceneModels
 from deft_env.sim.world import PhysicsOptions
 from deft_env.tasks import demonstrations
-from deft_env.tasks.judging import PHASES
 from deft_env.tasks.scoop import DISH_HEIGHT_M, DISH_RIM_M, GRAPES
 from deft_env.tasks.scoop_grape import ScoopGrape
-
-DIGITS = ("index", "middle", "ring", "thumb", "palm")
-Signals = dict[str, np.ndarray]
-TRAJECTORY = slice(*ControlOptions().phases["trajectory"])
 
 
 def scooped() -> Signals:
     """An episode as sensors would see it: the spoon goes under the first grape and lifts it by 8 cm."""
-    phases = ControlOptions().phases
-    ticks = phases["settle"][1]
-    signals = {f"grip/{digit}": np.zeros((ticks, 4)) for digit in DIGITS} | {"phase": np.zeros((ticks, 1))}
-    for name, (start, end) in phases.items():
-        signals["phase"][start:end] = PHASES.index(name)
-    for digit in ("index", "middle", "thumb"):
-        signals[f"grip/{digit}"][phases["close"][1] - 5 :, 0] = 1
-    share = np.clip((np.arange(ticks) - TRAJECTORY.start) / 119.0, 0.0, 1.0)
+    signals = taken()
+    share = moved(119.0)
     for grape, away in zip(GRAPES, (0.04, 0.06, 0.06), strict=True):
-        rest = np.tile([0.46, 0.06, 0.015], (ticks, 1))
+        rest = np.tile([0.46, 0.06, 0.015], (TICKS, 1))
         signals[f"{grape}/position"] = rest
-        signals[f"{grape}/in_spoon"] = np.tile([-away, 0.0, 0.0], (ticks, 1))
-        signals[f"{grape}/touch"] = np.zeros((ticks, 1))
+        signals[f"{grape}/in_spoon"] = np.tile([-away, 0.0, 0.0], (TICKS, 1))
+        signals[f"{grape}/touch"] = np.zeros((TICKS, 1))
     first = GRAPES[0]
     signals[f"{first}/in_spoon"][:, 0] = -0.04 * np.clip(1.0 - 3.0 * share, 0.0, 1.0)
     signals[f"{first}/position"][:, 2] += 0.08 * np.clip(2.0 * share - 1.0, 0.0, 1.0)
     signals[f"{first}/touch"][share > 0.3] = 1
-    return signals
-
-
-def let_go(signals: Signals, ticks: slice) -> Signals:
-    for digit in DIGITS:
-        signals[f"grip/{digit}"][ticks, 0] = 0
     return signals
 
 
@@ -91,7 +73,7 @@ def test_a_grape_in_the_bowl_that_is_still_in_the_dish_is_not_scooped() -> None:
 
 
 def test_a_spoon_that_the_hand_lost_is_a_failure() -> None:
-    signals = let_go(scooped(), slice(-25, None))
+    signals = let_go(scooped(), -25)
     assert not ScoopGrape().success(signals)
     assert ScoopGrape().score(signals) < 0.9
 
@@ -107,7 +89,7 @@ def test_the_score_grows_as_the_bowl_comes_nearer_to_a_grape() -> None:
 
 
 def test_an_empty_hand_scores_nothing() -> None:
-    signals = let_go(scooped(), slice(None))
+    signals = let_go(scooped(), 0)
     assert ScoopGrape().score(signals) == 0.0
 
 
@@ -141,11 +123,7 @@ def test_the_spoon_and_the_grapes_rest_in_the_dish(split: str) -> None:
 
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_a_persons_grasp_scoops(split: str) -> None:
-    rig = SimulatedRig(film=False)
-    keys = [EpisodeKey("ScoopGrape", split, "reference", 1, k) for k in range(8)]
-    task = rig.task("ScoopGrape")
-    grasps = [truth.human_grasp for truth in rig.reset_batch(keys).truths]
-    outcomes = rig.execute_batch(np.array(grasps), [task.demonstration] * len(keys))
+    outcomes = persons("ScoopGrape", split, 8)
     assert sum(bool(outcome.success) for outcome in outcomes) >= 5
 
 

@@ -4,47 +4,30 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scenes import TICKS, Signals, let_go, moved, persons, taken
 
 from deft_env.episode import EpisodeKey
-from deft_env.rigs.simulated import SimulatedRig
 from deft_env.sim.controls import ControlOptions
 from deft_env.tasks import demonstrations, squeeze_lemon
-from deft_env.tasks.judging import PHASES
 from deft_env.tasks.squeeze_lemon import SqueezeLemon
-
-DIGITS = ("index", "middle", "ring", "thumb", "palm")
-Signals = dict[str, np.ndarray]
 
 
 def squeezed(force_n: float = 8.0, aside_m: float = 0.005) -> Signals:
     """An episode as sensors would see it: the lemon is taken, carried over the reamer, and pressed on it."""
-    phases = ControlOptions().phases
-    ticks = phases["settle"][1]
-    signals = {f"grip/{digit}": np.zeros((ticks, 4)) for digit in DIGITS} | {"phase": np.zeros((ticks, 1))}
-    for name, (start, end) in phases.items():
-        signals["phase"][start:end] = PHASES.index(name)
-    taken = phases["close"][1] - 5
-    for digit in ("index", "middle", "ring", "thumb"):
-        signals[f"grip/{digit}"][taken:, 0] = 1
-    share = np.clip((np.arange(ticks) - phases["trajectory"][0]) / 110.0, 0.0, 1.0)
+    signals = taken(("index", "middle", "ring", "thumb"))
+    share = moved(110.0)
     lemon = np.column_stack([0.4 + 0.1 * share, aside_m * share, 0.035 + 0.12 * np.sin(0.93 * np.pi * share)])
     lemon[share >= 1.0, 2] = 0.074
-    force = np.zeros((ticks, 4))
+    force = np.zeros((TICKS, 4))
     force[share >= 1.0] = [1, 0, 0, -force_n]
     return signals | {
         "lemon/position": lemon,
-        "lemon/up": np.tile([0.0, 0.0, 1.0], (ticks, 1)),
-        "lemon/table": np.zeros((ticks, 1)),
+        "lemon/up": np.tile([0.0, 0.0, 1.0], (TICKS, 1)),
+        "lemon/table": np.zeros((TICKS, 1)),
         "lemon/stand": (share[:, None] == 0).astype(float),
-        "reamer/tip": np.tile([0.5, 0.0, 0.08], (ticks, 1)),
+        "reamer/tip": np.tile([0.5, 0.0, 0.08], (TICKS, 1)),
         "reamer/force": force,
     }
-
-
-def let_go(signals: Signals, start: int, end: int | None = None) -> Signals:
-    for digit in DIGITS:
-        signals[f"grip/{digit}"][start:end, 0] = 0
-    return signals
 
 
 def test_a_pressed_lemon_is_a_success() -> None:
@@ -139,10 +122,6 @@ def test_the_demonstration_file_is_what_the_script_makes() -> None:
 
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_a_persons_grasp_squeezes(split: str) -> None:
-    rig = SimulatedRig(film=False)
-    keys = [EpisodeKey("SqueezeLemon", split, "reference", 1, k) for k in range(6)]
-    task = rig.task("SqueezeLemon")
-    grasps = [truth.human_grasp for truth in rig.reset_batch(keys).truths]
-    outcomes = rig.execute_batch(np.array(grasps), [task.demonstration] * len(keys))
+    outcomes = persons("SqueezeLemon", split, 6)
     assert sum(bool(outcome.success) for outcome in outcomes) >= 5
-    assert any(task.pressed(outcome.signals) for outcome in outcomes)
+    assert any(SqueezeLemon().pressed(outcome.signals) for outcome in outcomes)

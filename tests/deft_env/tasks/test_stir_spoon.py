@@ -4,39 +4,21 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scenes import TICKS, TRAJECTORY, Signals, let_go, moved, persons, taken
 
 from deft_env.episode import EpisodeKey
-from deft_env.rigs.simulated import SimulatedRig
-from deft_env.sim.controls import ControlOptions
 from deft_env.sim.world import PhysicsOptions
 from deft_env.tasks import demonstrations
-from deft_env.tasks.judging import PHASES
 from deft_env.tasks.stir_spoon import StirSpoon
-
-DIGITS = ("index", "middle", "ring", "thumb", "palm")
-Signals = dict[str, np.ndarray]
-TRAJECTORY = slice(*ControlOptions().phases["trajectory"])
 
 
 def stirred(way_deg: float, radius_m: float = 0.035, centre_m: float = 0.0, height_m: float = 0.03) -> Signals:
     """An episode as sensors would see it: the base goes ``way_deg`` on a circle ``centre_m`` off the pot's axis."""
-    phases = ControlOptions().phases
-    ticks = phases["settle"][1]
-    signals = {f"grip/{digit}": np.zeros((ticks, 4)) for digit in DIGITS} | {"phase": np.zeros((ticks, 1))}
-    for name, (start, end) in phases.items():
-        signals["phase"][start:end] = PHASES.index(name)
-    for digit in ("index", "middle", "thumb"):
-        signals[f"grip/{digit}"][phases["close"][1] - 5 :, 0] = 1
-    angle = np.deg2rad(way_deg) * np.clip((np.arange(ticks) - TRAJECTORY.start) / 119.0, 0.0, 1.0)
-    base = np.column_stack([centre_m + radius_m * np.cos(angle), radius_m * np.sin(angle), np.full(ticks, height_m)])
+    signals = taken()
+    angle = np.deg2rad(way_deg) * moved(119.0)
+    base = np.column_stack([centre_m + radius_m * np.cos(angle), radius_m * np.sin(angle), np.full(TICKS, height_m)])
     place = np.array([0.48, 0.1, 0.0])
-    return signals | {"spoon/base": base + place, "pot/position": np.tile(place, (ticks, 1))}
-
-
-def let_go(signals: Signals, ticks: slice) -> Signals:
-    for digit in DIGITS:
-        signals[f"grip/{digit}"][ticks, 0] = 0
-    return signals
+    return signals | {"spoon/base": base + place, "pot/position": np.tile(place, (TICKS, 1))}
 
 
 @pytest.mark.parametrize("way_deg", [200.0, -200.0, 400.0])
@@ -71,7 +53,7 @@ def test_a_circle_beside_the_axis_does_not_go_round_it() -> None:
 
 
 def test_a_spoon_that_is_pushed_round_without_being_held_is_not_stirred() -> None:
-    signals = let_go(stirred(400.0), slice(TRAJECTORY.start + 30, None))
+    signals = let_go(stirred(400.0), TRAJECTORY.start + 30)
     assert not StirSpoon().success(signals)
     assert 0.3 < StirSpoon().score(signals) < 0.7
 
@@ -83,7 +65,7 @@ def test_a_spoon_that_was_lifted_out_of_the_pot_stirs_nothing() -> None:
 
 
 def test_a_spoon_that_was_never_touched_scores_nothing() -> None:
-    signals = let_go(stirred(400.0), slice(None))
+    signals = let_go(stirred(400.0), 0)
     assert StirSpoon().score(signals) == 0.0
 
 
@@ -116,9 +98,5 @@ def test_the_spoon_leans_in_the_pot_until_the_hand_arrives(split: str) -> None:
 
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_a_persons_grasp_stirs(split: str) -> None:
-    rig = SimulatedRig(film=False)
-    keys = [EpisodeKey("StirSpoon", split, "reference", 1, k) for k in range(6)]
-    task = rig.task("StirSpoon")
-    grasps = [truth.human_grasp for truth in rig.reset_batch(keys).truths]
-    outcomes = rig.execute_batch(np.array(grasps), [task.demonstration] * len(keys))
+    outcomes = persons("StirSpoon", split, 6)
     assert sum(bool(outcome.success) for outcome in outcomes) >= 5
