@@ -150,7 +150,7 @@ rewards.register(
     Entry(
         "time-contrastive",
         "deft_env.rewards.embedding:TimeContrastiveReward",
-        "negative distance to the goal image, features trained on synthetic videos; weights: time-contrastive",
+        "negative distance to the goal image, features trained on synthetic videos; weights: shipped, or time-contrastive",
     )
 )
 rewards.register(
@@ -184,7 +184,7 @@ encoders.register(
     Entry(
         "time-contrastive",
         "deft_env.encoders.networks:TimeContrastiveEncoder",
-        "small network trained on synthetic videos with R3M's objective; weights: time-contrastive",
+        "small network trained on synthetic videos with R3M's objective; weights: shipped, or time-contrastive",
         slow=True,
     )
 )

@@ -146,7 +146,7 @@ def table(
 
 
 def _reward_row(name: str, reward: str, prior: str, have: Mapping[str, Path], *, published: bool = True) -> Row:
-    missing = "" if reward in have else f"weights absent: give --weights {reward}=PATH"
+    missing = "" if reward in have or reward == SMALL_ENCODER else f"weights absent: give --weights {reward}=PATH"
     return Row(name, name if published else "", prior=prior, reward=reward, missing=missing)
 
 

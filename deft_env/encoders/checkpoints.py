@@ -17,7 +17,7 @@ SOURCES: Final = {
     "(its load_r3m('resnet18') leaves it in ~/.r3m/r3m_18)",
     "resnet18": "resnet18-f37072fd.pth, the ImageNet weights published at "
     "https://download.pytorch.org/models/resnet18-f37072fd.pth",
-    "time-contrastive": "a file that deft_env.encoders.time_contrastive.train_encoder wrote",
+    "time-contrastive": "a file that deft train encoder wrote; without any the shipped weights are read",
 }
 """Where the weights of each name come from; they are never downloaded by this project."""
 _R3M_DROPPED: Final = ("lang_enc.", "lang_rew.")

@@ -88,17 +88,20 @@ class TimeContrastiveEncoder(NetworkEncoder):
     name = "time-contrastive"
 
     def __init__(self, weights: checkpoints.Weights | None = None) -> None:
-        """Reads ``weights["time-contrastive"]``, which ``time_contrastive.train_encoder`` wrote.
+        """Reads ``weights["time-contrastive"]``, which ``time_contrastive.train_encoder`` wrote, or the shipped file.
 
         Raises:
-            ValueError: without a file, or if it is not one of these.
+            ValueError: if the file is not one of these.
             FileNotFoundError: if there is no such file.
         """
         from deft_env.encoders import time_contrastive
         from deft_env.prior.checkpoint import load_tensors
 
-        path = checkpoints.weights_path(weights, self.name)
+        path = checkpoints.weights_path(
+            weights if weights and self.name in weights else {self.name: time_contrastive.shipped()}, self.name
+        )
         tensors, metadata = load_tensors(path)
+        tensors = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
         width = metadata.get("width")
         if metadata.get("format") != time_contrastive.FORMAT or not isinstance(width, int) or not 1 <= width <= 64:
             raise ValueError(f"{path}: expected a {time_contrastive.FORMAT} file, got {metadata.get('format')!r}")

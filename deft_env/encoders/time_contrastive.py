@@ -15,6 +15,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from importlib import resources
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,11 +30,18 @@ from deft_env.episode import generator
 from deft_env.video.crops import shrink
 
 FORMAT: Final = "deft-time-contrastive-1"
+SHIPPED: Final = "time-contrastive-synthetic.safetensors"
+"""Weights trained on synthetic videos, in half precision; their card lies beside them."""
 IMAGE_PX: Final = 96
 """Side of the pictures that the network sees (our choice, for CPUs)."""
 LEARNING_RATE: Final = 1e-3
 """Of Adam (our choice for the small network)."""
 Progress = Callable[[Mapping[str, Any]], None]
+
+
+def shipped() -> Path:
+    """The file of the weights that come with the package."""
+    return Path(str(resources.files("deft_env.encoders") / SHIPPED))
 
 
 @dataclass(frozen=True, slots=True)

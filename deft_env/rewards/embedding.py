@@ -139,7 +139,7 @@ class TimeContrastiveReward(EmbeddingReward):
     name = "time-contrastive"
 
     def __init__(self, weights: Weights | None = None, goal: str = "") -> None:
-        """Reads ``weights["time-contrastive"]``."""
+        """Reads ``weights["time-contrastive"]``, or the shipped weights."""
         from deft_env.encoders.networks import TimeContrastiveEncoder
 
         super().__init__(TimeContrastiveEncoder(weights), goal)

@@ -21,7 +21,7 @@ class Args:
 
     Attributes:
         what: affordance: the network f of the prior; encoder: a small visual encoder by R3M's objective, of which only
-            --data, --out, --seed and --lr count.
+            --data, --out, --seed, --lr, --steps and --batch count.
         data: folders of label shards, as deft extract writes them; for the encoder one folder of synthetic videos with
             every picture.
         out: folder of weights, checkpoints, log and overlay pictures.
@@ -31,6 +31,7 @@ class Args:
         weights: NAME=PATH.
         seed: of first weights, order and augmentation.
         epochs: passes over the data; 0 for the paper's.
+        steps: steps of the encoder's training; 0 for its own default.
         batch: labels a step; 0 for the paper's.
         lr: learning rate of Adam; 0 for the paper's.
         validation: share of the clips held out.
@@ -47,6 +48,7 @@ class Args:
     weights: tuple[str, ...] = ()
     seed: int = 0
     epochs: int = 0
+    steps: int = 0
     batch: int = 0
     lr: float = 0.0
     validation: float = 0.1
@@ -71,9 +73,11 @@ def _encoder(args: Args) -> int:
     if len(args.data) != 1:
         raise UsageError(f"--data: expected one folder of synthetic videos, got {len(args.data)}")
     out = args.out / "time-contrastive.safetensors"
+    chosen = {name: getattr(args, name) for name in ("steps", "batch") if getattr(args, name)}
     try:
         train_encoder(
-            EncoderTrainConfig(str(args.data[0]), str(out), seed=args.seed, lr=args.lr or LEARNING_RATE), print
+            EncoderTrainConfig(str(args.data[0]), str(out), seed=args.seed, lr=args.lr or LEARNING_RATE, **chosen),
+            print,
         )
     except (ValueError, OSError) as error:
         raise UsageError(str(error)) from error

@@ -88,13 +88,12 @@ def test_reward_rows_run_only_with_weights(tmp_path: Path) -> None:
     weights["r3m"].write_bytes(b"x")
     table = tables.table(3, weights=weights, stand_ins=True)
     absent = {r.name: r.missing for r in table.rows if r.missing}
-    assert list(absent) == ["ResNet18 ImageNet reward", "small encoder reward (synthetic videos)"]
-    assert absent["small encoder reward (synthetic videos)"].endswith("--weights time-contrastive=PATH")
+    assert list(absent) == ["ResNet18 ImageNet reward"], "the small encoder's weights come with the package"
     assert "stand-in" in next(r.name for r in table.rows if r.reward == "resnet18-random")
     assert {r.published for r in table.rows if "stand-in" in r.name or "synthetic" in r.name} == {""}
     plan = tables.plan(table, RunConfig("PourCup"), seeds=1, trials=1, weights=weights)
     read = {(j.config.reward, tuple(j.config.weights)) for j in plan.jobs}
-    assert read == {("r3m", ("r3m",)), ("resnet18-random", ()), ("oracle", ())}
+    assert read == {("r3m", ("r3m",)), ("time-contrastive", ()), ("resnet18-random", ()), ("oracle", ())}
 
 
 def test_the_small_network_has_rows_of_its_own(tmp_path: Path) -> None:
@@ -199,7 +198,7 @@ def test_table_command_end_to_end_and_again(tmp_path: Path, capsys: pytest.Captu
     assert again["cells"] == result["cells"]
     with Store(folder) as store:
         assert {run: len(store.events(run)) for run in store.runs()} == before, "nothing ran twice"
-    entries = leaderboard.build(leaderboard.stores([tmp_path]), after=11)
+    entries = leaderboard.build(leaderboard.stores([tmp_path]), after=11).entries
     assert {(e.name, e.prior) for e in entries} == {
         ("cem+cvae", "simulated"),
         ("cem+cvae", "heuristic"),

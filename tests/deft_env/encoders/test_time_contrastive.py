@@ -59,9 +59,21 @@ def test_training_lowers_the_loss_and_the_file_is_encoder_and_reward(tmp_path, m
     assert reward.name == "time-contrastive"
 
 
+def test_shipped_weights_are_read_without_any_given():
+    assert tc.shipped().stat().st_size < 3e6
+    assert tc.shipped().with_suffix(".md").is_file()
+    encoder = registries.make_encoder("time-contrastive")
+    rng = np.random.default_rng(2)
+    pictures = rng.integers(0, 255, (2, 224, 224, 3), dtype=np.uint8)
+    features = encoder(pictures)
+    assert features.shape == (2, 128)
+    assert np.ptp(features, axis=0).max() > 0.01
+    assert registries.make_reward("time-contrastive").encoder.dim == 128
+
+
 def test_wrong_files_are_refused(tmp_path):
-    with pytest.raises(ValueError, match="needs a file"):
-        registries.make_encoder("time-contrastive")
+    with pytest.raises(FileNotFoundError, match="there is no file"):
+        registries.make_encoder("time-contrastive", weights={"time-contrastive": tmp_path / "none"})
     path = tmp_path / "x.safetensors"
     save_tensors(path, ResNet18(width=4).state_dict(), {"format": "other", "width": 4})
     with pytest.raises(ValueError, match="expected a deft-time-contrastive-1"):
