@@ -169,7 +169,7 @@ def section(folder: Path, docs: Path, tasks: Sequence[str] = ()) -> str:
     many = f"{len(of.tasks)} tasks" if len(of.tasks) > 1 else of.tasks[0]
     objects = leaderboard.objects(of.splits)
     images.write_bytes(docs / "images" / f"{PICTURE}.png", sweep_figures.curves(drawn, f"{many}, {objects}"))
-    entries = leaderboard.build([path], tasks=of.tasks, splits=of.splits)
+    entries = leaderboard.build([path], tasks=of.tasks, splits=of.splits).entries
     head, ranking = leaderboard.brief(entries)
     rows = ["| " + " | ".join(line) + " |" for line in (head, ["---"] * len(head), *ranking)]
     seeds = len(_seeds(of.found, set(of.agents), of.tasks, of.splits))

@@ -107,12 +107,3 @@ def _worked(store: Store, ids: str) -> float:
         (ids, BREAK_S),
     )[0]
     return float(row["worked"])
-
-
-def in_words(of: Cost) -> str:
-    """One line."""
-    how = "modelled" if of.modelled else "measured"
-    return (
-        f"{of.operator_s / 60:.0f} operator min, {of.robot_s:.0f} robot s ({how}); {of.resets:.1f} resets, "
-        f"{of.aborts:.1f} aborts, {of.collisions:.1f} collisions, {of.unreachable:.1f} unreachable"
-    )

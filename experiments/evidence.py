@@ -192,7 +192,7 @@ def main(args: Args) -> None:
         "# Evidence: every task can be learned",
         "",
         f"Success rates on {args.seeds} seeds × {args.trials} trials a split, the same scenes for every row, with 95 %",
-        "intervals over seeds (bootstrap; t for the reference). Simulated prior and oracle reward: stand-ins, see",
+        "t intervals over seeds. Simulated prior and oracle reward: stand-ins, see",
         "`docs/tasks.md`. Paper: Table 2 and the curves of figures 6 and 7 (10 trials a cell). Made by",
         "`python -m deft_experiments.evidence`.",
         "",

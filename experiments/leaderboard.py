@@ -52,6 +52,20 @@ class Entry:
     commands: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Board:
+    """The ranking, and what it is over.
+
+    Attributes:
+        entries: best first; agents that lack a task come last, unranked.
+        tasks, splits: what counts, each weighing the same.
+    """
+
+    entries: list[Entry]
+    tasks: tuple[str, ...]
+    splits: tuple[str, ...]
+
+
 def stores(folders: Sequence[Path]) -> list[Path]:
     """Every store in the folders, at any depth."""
     return sorted({path for folder in folders for path in folder.rglob(FILE_NAME)})
@@ -83,12 +97,12 @@ def build(
     tasks: Collection[str] = (),
     after: int = paper.EPISODES,
     splits: Sequence[str] = (),
-) -> list[Entry]:
-    """The entries of all stores, best first; agents that lack a task come last, unranked.
+) -> Board:
+    """Ranks the agents of all stores.
 
     Args:
         paths: stores.
-        tasks: what counts; by default every task that any agent ran.
+        tasks: what counts; by default ``common_tasks``.
         after: fine-tuning episodes.
         splits: the objects that count, weighing the same; by default those on which any agent was evaluated.
     """
@@ -107,13 +121,29 @@ def build(
                     if seed not in kept or record.trials > kept[seed].trials:
                         kept[seed] = record
                     origin.setdefault((rig, place[0]), {}).setdefault(path, set()).add(record.run)
-    wanted = sorted(tasks) or sorted({place[1] for of in found.values() for place in of})
+    wanted = sorted(tasks) or common_tasks(found, splits)
     entries = [
         _entry(method, rig, of, wanted, splits, origin[rig, method])
         for rig, of in sorted(found.items())
         for method in sorted({place[0] for place in of}, key=str)
     ]
-    return _ranked(entries, found, wanted, splits)
+    return Board(_ranked(entries, found, wanted, splits), tuple(wanted), splits)
+
+
+def common_tasks(found: Mapping[str, rates.Rates], splits: Sequence[str]) -> list[str]:
+    """The tasks that every agent finished, of those agents that finished at least half as many as any other did.
+
+    So an agent that ran on a task or two does not take the others out of the comparison, and one of the paper's figures
+    with three more tasks does not leave every table's agents incomplete.
+    """
+    finished = []
+    for of in found.values():
+        for method in {place[0] for place in of}:
+            of_splits = [{t for m, t, s in of if m == method and s == split} for split in splits]
+            finished.append(set.intersection(*of_splits) if of_splits else set())
+    most = max(map(len, finished), default=0)
+    broad = [tasks for tasks in finished if tasks and 2 * len(tasks) >= most]
+    return sorted(set.intersection(*broad) or set.union(*broad)) if broad else []
 
 
 def _entry(
@@ -168,7 +198,10 @@ def _ranked(
     return sorted(out, key=lambda e: (e.rig, e.success is None, -(e.success.estimate if e.success else 0.0), e.name))
 
 
-HEAD: Final = ("rank", "agent", "prior", "told", "rig", "success [95 %]", "− DEFT", "seeds × trials", "cost of a run")
+HEAD: Final = (
+    *("rank", "agent", "prior", "told", "rig", "success [95 %]", "− DEFT", "p", "seeds × trials"),
+    *("operator min", "robot s", "aborts / collisions / unreachable"),
+)
 
 
 def objects(splits: Sequence[str]) -> str:
@@ -193,16 +226,22 @@ def lines(entries: Sequence[Entry]) -> list[list[str]]:
         rank = rank + 1 if e.rig == rig else 1
         rig = e.rig
         if e.success is None:
-            place, success = "–", f"incomplete: {', '.join(e.tasks)}"
+            place, success, size = "–", f"incomplete: {len(e.tasks)} task(s)", "–"
         else:
             place, success = str(rank), f"{e.success.estimate:.3f} [{e.success.low:.3f}, {e.success.high:.3f}]"
-        over = ""
-        if e.over_deft is not None:
-            d = e.over_deft
-            over = f"{d.estimate:+.3f} [{d.low:+.3f}, {d.high:+.3f}], p = {e.p:.2g}"
-        spent = "none" if e.cost is None else cost.in_words(e.cost)
-        out.append([place, e.name, e.prior, e.reward or "–", e.rig, success, over, f"{e.seeds} × {e.trials}", spent])
+            size = f"{e.seeds} × {e.trials}"
+        over, p = ("", "") if e.over_deft is None else (_signed(e.over_deft), f"{e.p:.2g}")
+        c = e.cost
+        spent = ["–"] * 3
+        if c is not None:
+            mishaps = " / ".join(f"{n:.1f}" for n in (c.aborts, c.collisions, c.unreachable))
+            spent = [f"{c.operator_s / 60:.0f}", f"{c.robot_s:.0f}", mishaps]
+        out.append([place, e.name, e.prior, e.reward or "–", e.rig, success, over, p, size, *spent])
     return out
+
+
+def _signed(d: statistics.Interval) -> str:
+    return f"{d.estimate:+.3f} [{d.low:+.3f}, {d.high:+.3f}]"
 
 
 def as_dicts(entries: Sequence[Entry]) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from deft_agents import split_name
 from deft_env import paper
-from deft_env.episode import SPLITS, generator
+from deft_env.episode import SPLITS
 from deft_experiments import statistics
 from deft_experiments.evaluate import PRIOR_ALONE
 from deft_experiments.paper_results import published
@@ -32,8 +32,8 @@ class Cell:
         seeds: runs behind it.
         trials: evaluation trials a run.
         success_rate: mean over runs.
-        low, high: 95 % interval: Wilson's for one run (this frozen policy on independent scenes), bootstrap over seeds
-            for several.
+        low, high: 95 % interval: Wilson's for one run (this frozen policy on independent scenes), that of
+            ``statistics.over_seeds`` for several.
         interval: which of the two.
         mean_score: mean of the judge's rubric.
         paper: the paper's rate; None where it gives none.
@@ -97,8 +97,7 @@ def _cell(name: tuple[Any, ...], group: Sequence[dict[str, Any]]) -> Cell:
     if len(group) == 1:
         interval, kind = statistics.wilson(int(group[0]["successes"]), group[0]["trials"]), "Wilson"
     else:
-        g = generator("summary", *name)
-        interval, kind = statistics.bootstrap(rates, g), "bootstrap over seeds"
+        interval, kind = statistics.over_seeds(rates), "over seeds"
     method = paper_method(policy, prior)
     rate = published(task, method, split) if method and after in (0, paper.EPISODES) else None
     k = None if rate is None else round(rate * paper.PAPER_TRIALS)

@@ -14,10 +14,13 @@ from deft_experiments.figures import new_figure, png
 Array = NDArray[np.float64]
 
 
-def curves(named: Mapping[str, Sequence[tuple[int, float, float, float]]], title: str) -> bytes:
+def curves(
+    named: Mapping[str, Sequence[tuple[int, float, float, float]]], title: str, colours: Sequence[str] = ()
+) -> bytes:
     """Success against fine-tuning episodes and a person's minutes, a line with a band a name: (n, rate, low, high).
 
-    What has one point at no episodes, such as the prior alone, is a level.
+    What has one point at no episodes, such as the prior alone, is a level. ``colours``: names whose place gives a line
+    its colour, for pictures side by side.
     """
     figure, (axis,) = new_figure(6.4, 4.4)
     ticks = sorted({p[0] for points in named.values() for p in points if len(points) > 1 or p[0]})
@@ -26,7 +29,8 @@ def curves(named: Mapping[str, Sequence[tuple[int, float, float, float]]], title
         if list(n) == [0]:
             axis.axhline(y[0], color="0.3", linestyle="--", linewidth=1.0, label=name)
             continue
-        (line,) = axis.plot(n, y, marker="o", markersize=4, label=name)
+        colour = f"C{list(colours or named).index(name) % 10}"
+        (line,) = axis.plot(n, y, marker="o", markersize=4, label=name, color=colour)
         axis.fill_between(n, low, high, color=line.get_color(), alpha=0.15, linewidth=0)
     axis.set(xlabel="fine-tuning episodes", ylabel="success", ylim=(-0.02, 1.02), xticks=ticks or [0])
     axis.set_title(title, pad=8)

@@ -22,8 +22,8 @@ from deft_experiments.store import Store
 
 WINDOW: Final = paper.WARMUP_EPISODES
 _EVALUATION_NOTE: Final = (
-    "95 % intervals over seeds (bootstrap); the paper: 10 real trials, p: probability of a count as unlikely as the "
-    "paper's under our distribution over seeds"
+    "95 % intervals over seeds; the paper: 10 real trials, p: probability of a count as unlikely as the paper's under "
+    "our distribution over seeds"
 )
 
 
@@ -84,6 +84,7 @@ def _name(cell: summary.Cell) -> str:
 
 def _curves(cells: Sequence[summary.Cell]) -> list[str]:
     out = []
+    names = list(dict.fromkeys(_name(c) for c in cells if c.policy != PRIOR_ALONE and c.split == "train"))
     for task in sorted({c.task for c in cells}):
         alone = {c.prior: c for c in cells if c.task == task and c.policy == PRIOR_ALONE and c.split == "train"}
         named: dict[str, list[tuple[int, float, float, float]]] = {}
@@ -94,14 +95,13 @@ def _curves(cells: Sequence[summary.Cell]) -> list[str]:
                     named[_name(c)] = [(0, zero.success_rate, zero.low, zero.high)] if zero else []
                 named[_name(c)].append((c.after, c.success_rate, c.low, c.high))
         if named:
-            picture = sweep_figures.curves(named, f"{task}, train objects")
+            picture = sweep_figures.curves(named, f"{task}, train objects", names)
             out.append(image(picture, f"{task}: success by episodes, 95 % bands over seeds; above: a person's minutes"))
-    return out
+    return ['<div class="grid">', *out, "</div>"] if out else []
 
 
 def _evaluation(cells: Sequence[summary.Cell]) -> str:
-    rows = report_page.evaluation_rows([asdict(c) for c in cells])
-    return table(report_page.EVALUATION_HEAD, rows, _EVALUATION_NOTE) if cells else ""
+    return report_page.evaluation([asdict(c) for c in cells], _EVALUATION_NOTE) if cells else ""
 
 
 def _profiles(store: Store) -> str:

@@ -18,8 +18,8 @@ from deft_experiments.store import Store
 
 NOTE = (
     "Success after {after} episodes, mean over {tasks} and over {objects}; 95 % interval over seeds. "
-    "− DEFT: paired difference on the same scenes; p after Holm's correction over the page. Times of simulated runs "
-    "are modelled with two minutes of a person a trial."
+    "− DEFT: paired difference on the same scenes; p after Holm's correction over the page. Cost is of one run's "
+    "fine-tuning; times of simulated runs are modelled with two minutes of a person a trial."
 )
 
 
@@ -29,7 +29,7 @@ class Args:
 
     Attributes:
         folders: folders with stores, at any depth; default: runs.
-        tasks: what counts; default: every task that any agent ran.
+        tasks: what counts; default: what the agents have in common, without those that ran on few tasks.
         episodes: fine-tuning episodes.
         splits: objects that count: train, test, or both; default: those on which any agent was evaluated.
         out: page to write; a Markdown table is written beside it.
@@ -53,8 +53,8 @@ def run(args: Args) -> int:
     for task in tasks:
         parts.check_task(task)
     paths = leaderboard.stores(args.folders)
-    splits = args.splits or leaderboard.evaluated_splits(paths, args.episodes)
-    entries = leaderboard.build(paths, tasks=tasks, after=args.episodes, splits=splits)
+    board = leaderboard.build(paths, tasks=tasks, after=args.episodes, splits=args.splits)
+    entries = board.entries
     if not entries:
         where = ", ".join(map(str, args.folders))
         raise UsageError(f"{where}: no evaluated runs in any store; `deft bench` and `deft table` make some")
@@ -65,8 +65,8 @@ def run(args: Args) -> int:
     for path in paths:
         with Store(path, "r") as store:
             stand_ins |= {s for run in store.runs() for s in store.run(run)[1].get("stand_ins", [])}
-    names = tasks or sorted({t for e in entries for t in e.tasks})
-    note = NOTE.format(after=args.episodes, tasks=", ".join(names), objects=leaderboard.objects(splits))
+    names, objects = ", ".join(board.tasks), leaderboard.objects(board.splits)
+    note = NOTE.format(after=args.episodes, tasks=names, objects=objects)
     images.write_text(args.out, page(entries, note, sorted(stand_ins)))
     images.write_text(args.out.with_suffix(".md"), markdown(entries, note, sorted(stand_ins)))
     print(args.out)
@@ -75,25 +75,32 @@ def run(args: Args) -> int:
 
 def markdown(entries: list[leaderboard.Entry], note: str, stand_ins: list[str]) -> str:
     """The ranking, then the commands."""
-    rows = ["| " + " | ".join(line) + " |" for line in leaderboard.lines(entries)]
-    head = "| " + " | ".join(leaderboard.HEAD) + " |"
+    head, ranking = leaderboard.brief(entries)
+    rows = ["| " + " | ".join(line) + " |" for line in (head, ["---"] * len(head), *ranking)]
     named = [f"Stand-ins, not the real thing: {', '.join(stand_ins)}.", ""] if stand_ins else []
-    text = [*named, head, "|---" * len(leaderboard.HEAD) + "|", *rows, "", note, ""]
-    commands: dict[str, list[str]] = {}
-    for e in entries:
-        for command in e.commands:
-            commands.setdefault(command, []).append(e.name)
-    for command, names in commands.items():
-        text += [f"{', '.join(dict.fromkeys(names))}:", "", f"    {command}", ""]
+    text = [*named, *rows, "", note, ""]
+    for command, names in _commands(entries).items():
+        text += [f"{', '.join(names)}:", "", f"    {command}", ""]
     return "\n".join(text)
 
 
 def page(entries: list[leaderboard.Entry], note: str, stand_ins: list[str]) -> str:
     """The same as one self-contained HTML page."""
-    table = report_page.table(leaderboard.HEAD, leaderboard.lines(entries), note)
+    head, ranking = leaderboard.brief(entries)
+    table = report_page.table(head, [[cell.replace(" ", "\u00a0") for cell in row] for row in ranking], note)
     commands = "".join(
-        f"<p>{html.escape(e.name)} ({html.escape(e.prior)}, {html.escape(e.reward or 'nothing told')})</p>"
-        f"<pre>{html.escape(chr(10).join(e.commands))}</pre>"
-        for e in entries
+        f"<p>{html.escape(', '.join(names))}</p><pre>{html.escape(command)}</pre>"
+        for command, names in _commands(entries).items()
     )
     return report_page.page("DEFT: leaderboard", [("Agents", table), ("Commands", commands)], stand_ins)
+
+
+def _commands(entries: list[leaderboard.Entry]) -> dict[str, list[str]]:
+    """Command -> the agents whose runs it made, prior and reward named."""
+    out: dict[str, list[str]] = {}
+    for e in entries:
+        for command in e.commands:
+            name = f"{e.name} ({', '.join(filter(None, (e.prior, e.reward)))})"
+            if name not in out.setdefault(command, []):
+                out[command].append(name)
+    return out
