@@ -1,4 +1,4 @@
-"""The cup scene that Pick Cup and Pour Cup share."""
+"""What Pick Cup and Pour Cup share: the cup, its scene and a person's grasp of it."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from deft_env.tasks import shapes
-from deft_env.tasks.task import Scene, Variant
+from deft_env.tasks import judging, shapes
+from deft_env.tasks.task import FAST_PHYSICS, Scene, Signals, Task, Variant, hand_nominal
 
 Array = NDArray[np.float64]
 
@@ -70,12 +70,34 @@ def _add_handle(
         shapes.touchable(bar, 0.6, 0.004, rgba)
 
 
-def arrange_cup(scene: Scene, generator: np.random.Generator) -> Mapping[str, tuple[Array, Array]]:
-    """Pose of the cup: upright on the table; the handle points away from the approach, within +-40 degrees."""
-    heading = scene.yaw_rad + generator.uniform(-0.7, 0.7)
-    return {CUP: (scene.position_m, shapes.yaw_quaternion(heading))}
+class CupTask(Task):
+    """A task about one cup that stands on the table and is grasped from the side."""
 
+    train = ("solo_cup",)
+    physics = FAST_PHYSICS
+    nominal_rotation = hand_nominal(25.0)
 
-def cup_frame(scene: Scene) -> tuple[Array, float]:
-    """The point on the cup's axis that a person grasps round, and the heading of the approach."""
-    return scene.position_m + np.array([0.0, 0.0, GRASP_HEIGHT * scene.variant.size["height"]]), scene.yaw_rad
+    @property
+    def bodies(self) -> tuple[str, ...]:
+        """The cup."""
+        return (CUP,)
+
+    def build(self, spec: mujoco.MjSpec, variant: Variant) -> None:
+        """Adds the cup and its sensors."""
+        build_cup(spec, variant)
+        self.build_distractor(spec, variant)
+
+    def arrange(self, scene: Scene, generator: np.random.Generator) -> Mapping[str, tuple[Array, Array]]:
+        """The cup upright on the table; its handle points away from the approach, within +-40 degrees."""
+        heading = scene.yaw_rad + generator.uniform(-0.7, 0.7)
+        return {CUP: (scene.position_m, shapes.yaw_quaternion(heading))}
+
+    def grasp_frame(self, scene: Scene) -> tuple[Array, float]:
+        """The cup's axis at 55 % of its height; heading of the scene."""
+        return scene.position_m + np.array([0.0, 0.0, GRASP_HEIGHT * scene.variant.size["height"]]), scene.yaw_rad
+
+    def in_hand(self, signals: Signals) -> NDArray[np.bool_]:
+        """(T,) held and clear of the table; a cup that tips over on the table is not."""
+        return np.asarray(
+            judging.held(signals) & judging.off_table(signals, CUP) & (judging.rise_m(signals, CUP) > judging.CLEAR_M)
+        )

@@ -2,24 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
-
-import numpy as np
-from numpy.typing import NDArray
-
 from deft_env.tasks import judging
-from deft_env.tasks.cup import CUP, arrange_cup, build_cup, cup_frame
+from deft_env.tasks.cup import CUP, CupTask
 from deft_env.tasks.distractors import Distractor
-from deft_env.tasks.task import FAST_PHYSICS, Randomisation, Scene, Signals, Task, Variant, hand_nominal
-
-if TYPE_CHECKING:
-    import mujoco
-
-Array = NDArray[np.float64]
+from deft_env.tasks.task import Randomisation, Signals
 
 
-class PickCup(Task):
+class PickCup(CupTask):
     """Pick up the cup.
 
     Description: a cup stands on the table; the hand closes round it from the side, and the demonstration lifts 12 cm.
@@ -40,43 +29,17 @@ class PickCup(Task):
 
     name = "PickCup"
     instruction = "pick up the cup"
-    train = ("solo_cup",)
     test = ("blue_cup",)
-    nominal_rotation = hand_nominal(25.0)
     randomisation = Randomisation((0.46, 0.0), (0.05, 0.08), (-0.45, 0.45))
     distractor = Distractor("sugar_bag", (-0.02, 0.05), (0.13, 0.16), 0.5)
-    physics = FAST_PHYSICS
-
-    @property
-    def bodies(self) -> tuple[str, ...]:
-        """The cup."""
-        return (CUP,)
-
-    def build(self, spec: mujoco.MjSpec, variant: Variant) -> None:
-        """Adds the cup and its sensors."""
-        build_cup(spec, variant)
-        self.build_distractor(spec, variant)
-
-    def arrange(self, scene: Scene, generator: np.random.Generator) -> Mapping[str, tuple[Array, Array]]:
-        """The cup stands upright, its handle anywhere a hand from the front does not meet it."""
-        return arrange_cup(scene, generator)
-
-    def grasp_frame(self, scene: Scene) -> tuple[Array, float]:
-        """The cup's axis at 55 % of its height; heading of the scene."""
-        return cup_frame(scene)
-
-    def _clear(self, signals: Signals) -> NDArray[np.bool_]:
-        return np.asarray(
-            judging.held(signals) & judging.off_table(signals, CUP) & (judging.rise_m(signals, CUP) > judging.CLEAR_M)
-        )
 
     def success(self, signals: Signals) -> bool:
         """The cup is clear of the table and held through the end of the trial."""
-        return judging.held_at_end(signals) and bool(self._clear(signals)[-judging.END_TICKS :].mean() >= 0.8)
+        return judging.held_at_end(signals) and bool(self.in_hand(signals)[-judging.END_TICKS :].mean() >= 0.8)
 
     def score(self, signals: Signals) -> float:
         """See the class."""
-        carried = float(self._clear(signals)[judging.late_trajectory(signals)].mean())
+        carried = float(self.in_hand(signals)[judging.late_trajectory(signals)].mean())
         return (
             0.1 * judging.touched(signals)
             + 0.2 * judging.held_at_start(signals)
@@ -89,6 +52,6 @@ class PickCup(Task):
         return {
             "touched the cup": judging.touched(signals),
             "held the cup when the lift began": judging.held_at_start(signals),
-            "lifted it clear of the table": bool(self._clear(signals).any()),
+            "lifted it clear of the table": bool(self.in_hand(signals).any()),
             "kept it to the end": self.success(signals),
         }

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deft_env.tasks import judging
-from deft_env.tasks.cup import CUP, arrange_cup, build_cup, cup_frame
-from deft_env.tasks.task import FAST_PHYSICS, Randomisation, Scene, Signals, Task, Variant, hand_nominal
-
-if TYPE_CHECKING:
-    import mujoco
+from deft_env.tasks.cup import CUP, CupTask
+from deft_env.tasks.task import Randomisation, Signals
 
 Array = NDArray[np.float64]
 
@@ -22,7 +18,7 @@ HELD_SHARE: Final = 0.9
 _FULL_TILT_RAD: Final = np.deg2rad(110.0)
 
 
-class PourCup(Task):
+class PourCup(CupTask):
     """Pour the cup.
 
     Description: a cup stands on the table; the hand closes round it from the side, and the demonstration lifts it 10 cm
@@ -45,39 +41,13 @@ class PourCup(Task):
 
     name = "PourCup"
     instruction = "pour the cup"
-    train = ("solo_cup",)
     test = ("tall_blue_cup",)
-    physics = FAST_PHYSICS
-    nominal_rotation = hand_nominal(25.0)
     randomisation = Randomisation((0.46, 0.0), (0.05, 0.08), (-0.4, 0.4))
-
-    @property
-    def bodies(self) -> tuple[str, ...]:
-        """The cup."""
-        return (CUP,)
-
-    def build(self, spec: mujoco.MjSpec, variant: Variant) -> None:
-        """Adds the cup and its sensors."""
-        build_cup(spec, variant)
-
-    def arrange(self, scene: Scene, generator: np.random.Generator) -> Mapping[str, tuple[Array, Array]]:
-        """The cup stands upright, its handle anywhere a hand from the front does not meet it."""
-        return arrange_cup(scene, generator)
-
-    def grasp_frame(self, scene: Scene) -> tuple[Array, float]:
-        """The cup's axis at 55 % of its height; heading of the scene."""
-        return cup_frame(scene)
-
-    def _in_hand(self, signals: Signals) -> NDArray[np.bool_]:
-        """(T,) held and clear of the table; a cup that tips over on the table is not poured."""
-        return np.asarray(
-            judging.held(signals) & judging.off_table(signals, CUP) & (judging.rise_m(signals, CUP) > judging.CLEAR_M)
-        )
 
     def _tilt_rad(self, signals: Signals) -> Array:
         """(T,) angle between the cup's axis and the vertical while it is in the hand, else 0."""
         tilt = np.arccos(np.clip(signals[f"{CUP}/up"][:, 2], -1.0, 1.0))
-        return np.where(self._in_hand(signals), tilt, 0.0)
+        return np.where(self.in_hand(signals), tilt, 0.0)
 
     def _grasped_throughout(self, signals: Signals) -> bool:
         held = judging.held(signals)
@@ -89,7 +59,7 @@ class PourCup(Task):
 
     def score(self, signals: Signals) -> float:
         """See the class."""
-        in_hand = self._in_hand(signals)
+        in_hand = self.in_hand(signals)
         after = judging.phase(signals, "trajectory") | judging.phase(signals, "settle")
         rise = np.where(judging.held(signals), judging.rise_m(signals, CUP), 0.0)
         # The lift takes the first quarter of the trajectory: held from there to the end is all.
@@ -107,7 +77,7 @@ class PourCup(Task):
         return {
             "touched the cup": judging.touched(signals),
             "held the cup when the lift began": judging.held_at_start(signals),
-            "lifted it clear of the table": bool(self._in_hand(signals).any()),
+            "lifted it clear of the table": bool(self.in_hand(signals).any()),
             "turned its top below its base": bool(self._tilt_rad(signals).max() > np.pi / 2),
             "kept it in the hand to the end": self._grasped_throughout(signals),
         }
