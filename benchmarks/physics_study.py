@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -212,11 +213,12 @@ def main() -> None:
     parser.add_argument("--settings", nargs="+", default=list(SETTINGS), choices=list(SETTINGS), metavar="SETTING")
     parser.add_argument("--scenes", type=int, default=60)
     parser.add_argument("--store", type=Path, default=Path("build/physics_study.jsonl"))
-    parser.add_argument("--quick", action="store_true", help="12 scenes of one task in four settings")
+    parser.add_argument("--quick", action="store_true", help="12 scenes of one task in four settings, not stored")
     arguments = parser.parse_args()
     wanted, scenes = [name for name in SETTINGS if name in {REFERENCE, *arguments.settings}], arguments.scenes
     if arguments.quick:
         wanted, scenes, arguments.tasks = list(QUICK), 12, arguments.tasks[:1]
+        arguments.store = Path(os.devnull)  # what is compared is always today's code
     arguments.store.parent.mkdir(parents=True, exist_ok=True)
     kept = [json.loads(line) for line in arguments.store.read_text().splitlines()] if arguments.store.exists() else []
     done = {(row["task"], row["setting"], row["scenes"]): row for row in kept}
