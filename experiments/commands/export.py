@@ -19,7 +19,8 @@ class Args:
     """Exports the episodes and evaluations of a folder of `deft tune`, `deft bench` or `deft table`.
 
     csv, parquet: one row an episode and one an evaluation. lerobot: a dataset in the LeRobot v3.0 layout, one frame an
-    episode, pictures rendered again from their keys. tensorboard, wandb: rewards and successes as curves (offline).
+    episode, pictures rendered again from their keys; lerobot 0.4.4 loads it: LeRobotDataset("deft/mine",
+    root="<folder>/export/lerobot"). tensorboard, wandb: rewards and successes as curves (offline).
 
     Attributes:
         folder: the folder.

@@ -111,6 +111,19 @@ def test_lerobot_layout_and_pictures(folder: Path, tmp_path: Path, monkeypatch: 
     assert 0.0 <= stats[lerobot.IMAGE]["min"][0][0][0] <= stats[lerobot.IMAGE]["max"][0][0][0] <= 1.0
 
 
+def test_lerobot_itself_reads_the_dataset(folder: Path, tmp_path: Path) -> None:
+    datasets = pytest.importorskip("lerobot.datasets.lerobot_dataset")  # checked with lerobot 0.4.4
+    with Store(folder) as store:
+        target = lerobot.write(store, tmp_path, source=folder, role="train")
+        rows = export.episodes(store, "train")
+    loaded = datasets.LeRobotDataset("deft/test", root=target)
+    assert len(loaded) == loaded.num_episodes == len(rows)
+    np.testing.assert_array_equal(loaded[3]["action"], np.float32(rows[3]["executed_grasp"]))
+    assert tuple(loaded[3][lerobot.IMAGE].shape) == (3, 224, 224)
+    assert loaded[3]["task"] == "open the drawer"
+    assert len(datasets.LeRobotDataset("deft/test", root=target, episodes=[0, 3])) == 2
+
+
 def test_tensorboard_reads_back(folder: Path, tmp_path: Path) -> None:
     accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     assert cli.main(["export", str(folder), "--format", "tensorboard", "--out", str(tmp_path)]) == 0
