@@ -117,7 +117,8 @@ class Bandit:
     @property
     def stand_ins(self) -> tuple[str, ...]:
         """Which parts stand in for something real, in words."""
-        parts = (("rig", self.rig), ("prior", self.prior))
+        parts: tuple[tuple[str, Rig | Prior | Reward], ...]
+        parts = (("rig", self.rig), ("prior", self.prior), ("reward", self.reward))
         return tuple(f"{word} {part.name}" for word, part in parts if part.stand_in)
 
     def key(self, seed: int, k: int) -> EpisodeKey:

@@ -82,7 +82,7 @@ class EmbeddingReward(Reward):
     def __init__(self, encoder: Encoder, goal: str | Path = "", rig: Rig | None = None) -> None:
         """Rates by ``encoder``; ``goal`` and ``rig`` as in ``goal_image``."""
         self.encoder = encoder
-        self.name = self.name or encoder.name
+        self.name, self.stand_in = self.name or encoder.name, encoder.stand_in
         self._goal, self._rig = goal, rig
         self._goals: dict[str, NDArray[np.float64]] = {}
 

@@ -30,12 +30,14 @@ class Reward(ABC):
         range: (low, high), finite: every reward lies in it.
         higher_is_better: direction.
         needs_operator: whether a person is asked, so that the call blocks until they answered.
+        stand_in: whether it stands in for something real, such as a pretrained network; outputs name it as such.
     """
 
     name: str = ""
     range: tuple[float, float] = (0.0, 1.0)
     higher_is_better: bool = True
     needs_operator: bool = False
+    stand_in: bool = False
 
     @property
     def worst(self) -> float:

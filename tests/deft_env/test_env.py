@@ -75,6 +75,11 @@ def test_unseeded_environments_differ() -> None:
     assert keys[0] != keys[1]
 
 
+def test_a_random_network_in_a_rewards_place_is_named() -> None:
+    _, info = make(reward="resnet18-random").reset(seed=0)
+    assert info["stand_ins"] == "rig landscape, prior simulated, reward resnet18-random"
+
+
 def test_step_reports_the_episode() -> None:
     env = make()
     seen, start = env.reset(seed=0)
