@@ -55,9 +55,24 @@ def _look(name: str, look: Callable[[], str], fix: str) -> Finding:
     try:
         return Finding(name, "ok", look())
     except ImportError as error:
-        return Finding(name, "missing", str(error), "pip install -c constraints.txt -e '.[hardware]'")
+        return Finding(name, "broken", str(error), "pip install -c constraints.txt -e '.[hardware]'")
     except DEVICE_ERRORS as error:
-        return Finding(name, "broken", str(error), fix)
+        return Finding(name, "broken", str(error), _mended(error) or fix)
+
+
+def _mended(error: BaseException) -> str:
+    """What to do where the device answers and says itself what is wrong; empty where it does not answer."""
+    from deft_env.rigs.real.arm_errors import ArmDisconnected, ArmError, ArmTimeout
+    from deft_env.rigs.real.camera_source import CameraBlind
+    from deft_env.rigs.real.dynamixel_bus import MotorAlert
+
+    if isinstance(error, ArmError) and not isinstance(error, ArmDisconnected | ArmTimeout):
+        return "remove the cause, then clear the error in the vendor's studio"
+    if isinstance(error, MotorAlert):
+        return "remove the cause, then switch the hand's power off and on"
+    if isinstance(error, CameraBlind):
+        return "look at the camera's picture in the vendor's viewer"
+    return ""
 
 
 def _arm(made: Devices) -> str:

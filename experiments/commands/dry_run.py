@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import numpy as np
 import tyro
@@ -83,28 +83,36 @@ def _grasp(path: Path) -> NDArray[np.float64]:
         raise ValueError(f"--grasp: expected a JSON list of 22 numbers in {path}: {error}") from None
 
 
+_HAND_M: Final = 0.08
+"""Length of the drawn hand."""
+
+
 def _draw(path: Path, stream: Stream, T: NDArray[np.float64], limits: Any) -> None:
-    """The path of the grasp site from above and from the side, with the workspace and the table."""
+    """The path of the grasp site from above and from the side, where the hand points, the workspace and the table."""
     from matplotlib.figure import Figure
 
     from deft_env.rigs.real.rig_motion import poses
     from deft_experiments import images
 
     above = poses(np.linspace(stream.above_rad, stream.arm_rad[0], 10))
-    figure = Figure(figsize=(9.0, 4.2), layout="constrained")
+    figure = Figure(figsize=(9.0, 5.4), layout="constrained")
     low, high = np.array(limits.workspace_low_m), np.array(limits.workspace_high_m)
-    for axes, (i, j), words in zip(
-        figure.subplots(1, 2), ((0, 1), (0, 2)), (("x (m)", "y (m)"), ("x (m)", "z (m)")), strict=True
-    ):
-        axes.plot(above[:, i, 3], above[:, j, 3], ":", color="grey", label="from above")
+    grasp = stream.phases["close"][0]
+    views = ((0, 1, "x (m)", "y (m)", "seen from above"), (0, 2, "x (m)", "z (m)", "seen from the side"))
+    for axes, (i, j, across, up, title) in zip(figure.subplots(1, 2), views, strict=True):
+        axes.plot(above[:, i, 3], above[:, j, 3], ":", color="grey", label="way there")
         for name, (a, b) in stream.phases.items():
             if name in ("approach", "trajectory"):
                 axes.plot(T[a:b, i, 3], T[a:b, j, 3], label=name)
-        axes.plot(*T[stream.phases["close"][0], (i, j), 3], "k+", markersize=10, label="grasp")
+        for at in (0, grasp, len(T) - 1):  # from the wrist to the grasp site, where the fingers point
+            tip, back = T[at, (i, j), 3], -_HAND_M * T[at, (i, j), 2]
+            axes.annotate("", tip, tip + back, arrowprops={"arrowstyle": "->", "color": "black", "alpha": 0.6})
+        axes.plot(*T[grasp, (i, j), 3], "k+", markersize=10, label="grasp")
         box = np.array([[low[i], low[j]], [high[i], low[j]], [high[i], high[j]], [low[i], high[j]], [low[i], low[j]]])
         axes.plot(*box.T, "--", color="tab:green", linewidth=0.8, label="workspace")
         if j == 2:
             axes.axhline(limits.table_z_m, color="saddlebrown", label="table")
-        axes.set(xlabel=words[0], ylabel=words[1], aspect="equal")
-    axes.legend(fontsize=7)
+        axes.set(xlabel=across, ylabel=up, title=title, aspect="equal")
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), fontsize=8)
     images.write_atomically(path, lambda file: figure.savefig(file, format="png", dpi=120))

@@ -48,6 +48,7 @@ def test_doctor_finds_each_device_by_itself(mock: MockRig) -> None:
     assert "middle_forward" in found["hand"].detail
     assert found["arm"].verdict == "broken"
     assert "joint 1" in found["arm"].detail
+    assert "clear the error" in found["arm"].fix, "it answers: cables are not the trouble"
     assert found["camera"].verdict == "ok"
     assert np.array_equal(mock.box.joints(), before), "nothing moved"
     assert mock.at_rest(), "no motor was switched on"

@@ -136,7 +136,8 @@ class PipelineSource:
             serials = [_describe(rs, device)[1] for device in rs.context().query_devices()]
             if not serials or (self._serial and self._serial not in serials):
                 which = f"the camera {self._serial!r}" if self._serial else "any RealSense camera"
-                raise CameraMissing(f"cannot find {which} on USB, only {serials}; check cable, port and udev rules")
+                others = f" ({', '.join(serials)} is there)" if serials else ""
+                raise CameraMissing(f"cannot find {which} on USB{others}; check cable, port and udev rules")
             if self._serial:
                 config.enable_device(self._serial)
             config.enable_stream(rs.stream.depth, *self._size, rs.format.z16, self._fps)

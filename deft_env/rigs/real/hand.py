@@ -123,9 +123,10 @@ class DynamixelHand:
                 if self.config.model_number is not None and model != self.config.model_number:
                     wrong.append(f"{self.bus.name(motor.id)} is model {model}")
             if missing:
+                which = f": {', '.join(missing)}" if len(missing) < len(self._ids) else ""
                 raise BusTimeout(
                     f"{len(missing)} of {len(self._ids)} motors do not answer on {self.config.port} at "
-                    f"{self.config.baud} baud: {', '.join(missing)}; check power, cables, ids and baud rate"
+                    f"{self.config.baud} baud{which}; check power, cables, ids and baud rate"
                 )
             if wrong:
                 raise WrongMotor(f"model_number: expected {self.config.model_number}, but {'; '.join(wrong)}")
