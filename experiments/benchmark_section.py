@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deft_env import paper, registries
-from deft_experiments import comparing, images, leaderboard, rates, statistics, sweep_figures
+from deft_experiments import comparing, images, leaderboard, leaderboard_lines, rates, statistics, sweep_figures
 from deft_experiments.evaluate import PRIOR_ALONE
 from deft_experiments.store import FILE_NAME, Store
 
@@ -167,10 +167,10 @@ def section(folder: Path, docs: Path, tasks: Sequence[str] = ()) -> str:
         i = statistics.over_seeds(alone)
         drawn["prior alone"] = [(0, i.estimate, i.low, i.high)]
     many = f"{len(of.tasks)} tasks" if len(of.tasks) > 1 else of.tasks[0]
-    objects = leaderboard.objects(of.splits)
+    objects = leaderboard_lines.objects(of.splits)
     images.write_bytes(docs / "images" / f"{PICTURE}.png", sweep_figures.curves(drawn, f"{many}, {objects}"))
     entries = leaderboard.build([path], tasks=of.tasks, splits=of.splits).entries
-    head, ranking = leaderboard.brief(entries)
+    head, ranking = leaderboard_lines.brief(entries)
     rows = ["| " + " | ".join(line) + " |" for line in (head, ["---"] * len(head), *ranking)]
     seeds = len(_seeds(of.found, set(of.agents), of.tasks, of.splits))
     caption = f"Success by fine-tuning episodes, mean over {many}, {objects}, {seeds} seeds; 95 % bands over seeds."

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 import tyro
 
 from deft_env import paper
-from deft_experiments import images, leaderboard, parts, report_page, sweep
+from deft_experiments import images, leaderboard, leaderboard_lines, parts, report_page, sweep
 from deft_experiments.commands import sweeping
 from deft_experiments.errors import UsageError
 from deft_experiments.store import Store
@@ -59,13 +59,13 @@ def run(args: Args) -> int:
         where = ", ".join(map(str, args.folders))
         raise UsageError(f"{where}: no evaluated runs in any store; `deft bench` and `deft table` make some")
     if args.json:
-        print(json.dumps(leaderboard.as_dicts(entries), indent=1, sort_keys=True))
+        print(json.dumps(leaderboard_lines.as_dicts(entries), indent=1, sort_keys=True))
         return 0
     stand_ins: set[str] = set()
     for path in paths:
         with Store(path, "r") as store:
             stand_ins |= {s for run in store.runs() for s in store.run(run)[1].get("stand_ins", [])}
-    names, objects = ", ".join(board.tasks), leaderboard.objects(board.splits)
+    names, objects = ", ".join(board.tasks), leaderboard_lines.objects(board.splits)
     note = NOTE.format(after=args.episodes, tasks=names, objects=objects)
     images.write_text(args.out, page(entries, note, sorted(stand_ins)))
     images.write_text(args.out.with_suffix(".md"), markdown(entries, note, sorted(stand_ins)))
@@ -75,7 +75,7 @@ def run(args: Args) -> int:
 
 def markdown(entries: list[leaderboard.Entry], note: str, stand_ins: list[str]) -> str:
     """The ranking, then the commands."""
-    head, ranking = leaderboard.brief(entries)
+    head, ranking = leaderboard_lines.brief(entries)
     rows = ["| " + " | ".join(line) + " |" for line in (head, ["---"] * len(head), *ranking)]
     named = [f"Stand-ins, not the real thing: {', '.join(stand_ins)}.", ""] if stand_ins else []
     text = [*named, *rows, "", note, ""]
@@ -86,7 +86,7 @@ def markdown(entries: list[leaderboard.Entry], note: str, stand_ins: list[str]) 
 
 def page(entries: list[leaderboard.Entry], note: str, stand_ins: list[str]) -> str:
     """The same as one self-contained HTML page."""
-    head, ranking = leaderboard.brief(entries)
+    head, ranking = leaderboard_lines.brief(entries)
     table = report_page.table(head, [[cell.replace(" ", "\u00a0") for cell in row] for row in ranking], note)
     commands = "".join(
         f"<p>{html.escape(', '.join(names))}</p><pre>{html.escape(command)}</pre>"

@@ -15,7 +15,7 @@ import pytest
 
 from deft_env import observation, registries
 from deft_env.episode import EpisodeKey
-from deft_experiments import cli, export, lerobot, sweep
+from deft_experiments import cli, export, lerobot, lerobot_format, sweep
 from deft_experiments.config import RunConfig
 from deft_experiments.store import Store
 
@@ -76,7 +76,7 @@ def test_lerobot_layout_and_pictures(folder: Path, tmp_path: Path, monkeypatch: 
     info = json.loads((target / "meta" / "info.json").read_text())
     assert info["codebase_version"] == "v3.0"
     assert info["total_episodes"] == info["total_frames"] == len(rows) == 44
-    index = pq.read_table(target / lerobot.EPISODES_PATH).to_pylist()
+    index = pq.read_table(target / lerobot_format.EPISODES_PATH).to_pylist()
     frames: list[dict[str, Any]] = []
     for file_index in (0, 1):
         path = target / info["data_path"].format(chunk_index=0, file_index=file_index)
@@ -101,14 +101,14 @@ def test_lerobot_layout_and_pictures(folder: Path, tmp_path: Path, monkeypatch: 
         with registries.make_rig("landscape") as rig:
             key = EpisodeKey(row["task"], row["split"], "train", row["seed"], row["k"])
             expected = observation.image(rig.reset_batch([key])[0])
-        stored = np.array(Image.open(io.BytesIO(frames[i][lerobot.IMAGE]["bytes"])))
+        stored = np.array(Image.open(io.BytesIO(frames[i][lerobot_format.IMAGE]["bytes"])))
         np.testing.assert_array_equal(stored, expected)
     stats = json.loads((target / "meta" / "stats.json").read_text())
     actions = np.array([f["action"] for f in frames], dtype=np.float64)
     np.testing.assert_allclose(stats["action"]["mean"], actions.mean(axis=0), atol=1e-6)
     np.testing.assert_allclose(stats["action"]["std"], actions.std(axis=0), atol=1e-6)
-    assert np.shape(stats[lerobot.IMAGE]["mean"]) == (3, 1, 1)
-    assert 0.0 <= stats[lerobot.IMAGE]["min"][0][0][0] <= stats[lerobot.IMAGE]["max"][0][0][0] <= 1.0
+    assert np.shape(stats[lerobot_format.IMAGE]["mean"]) == (3, 1, 1)
+    assert 0.0 <= stats[lerobot_format.IMAGE]["min"][0][0][0] <= stats[lerobot_format.IMAGE]["max"][0][0][0] <= 1.0
 
 
 def test_lerobot_itself_reads_the_dataset(folder: Path, tmp_path: Path) -> None:
@@ -119,7 +119,7 @@ def test_lerobot_itself_reads_the_dataset(folder: Path, tmp_path: Path) -> None:
     loaded = datasets.LeRobotDataset("deft/test", root=target)
     assert len(loaded) == loaded.num_episodes == len(rows)
     np.testing.assert_array_equal(loaded[3]["action"], np.float32(rows[3]["executed_grasp"]))
-    assert tuple(loaded[3][lerobot.IMAGE].shape) == (3, 224, 224)
+    assert tuple(loaded[3][lerobot_format.IMAGE].shape) == (3, 224, 224)
     assert loaded[3]["task"] == "open the drawer"
     assert len(datasets.LeRobotDataset("deft/test", root=target, episodes=[0, 3])) == 2
 

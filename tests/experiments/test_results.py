@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from deft_env.encoders.encoder import ColourGrid
-from deft_experiments import benchmark_section, cli, leaderboard, results_page, spent, sweep
+from deft_experiments import benchmark_section, cli, leaderboard, leaderboard_lines, results_page, spent, sweep
 from deft_experiments.config import RunConfig
 from deft_experiments.store import Store
 
@@ -58,7 +58,7 @@ def test_a_leaderboard_of_one_split_ranks(played: Path) -> None:
     assert all(e.success is not None and e.seeds == 3 for e in ranked)
     both = leaderboard.build(paths, tasks=("PickCup",), splits=("train", "test"))
     assert all(e.success is None for e in both.entries)
-    head, rows = leaderboard.brief(ranked)
+    head, rows = leaderboard_lines.brief(ranked)
     assert "rig" not in head
     assert "success [95 %]" in head
     assert {len(row) for row in rows} == {len(head)}
