@@ -233,7 +233,6 @@ def _register_built_ins() -> None:
         "transformer",
         f"{policy}.transformer:Transformer",
         summary="ablation: conditioned on reward, on all episodes",
-        slow=True,
     )
     register_policy("direct", f"{policy}.cvae:Direct", summary="ablation: the VAE estimates the grasp itself")
 

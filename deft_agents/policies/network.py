@@ -94,25 +94,24 @@ def train(
 ) -> Weights:
     """Minimises ``loss(weights, step)`` by Adam and returns the trained weights, read-only.
 
-    The weights live in one flat vector, so that a step of the optimizer is a handful of calls whatever the layers.
+    The weights are views of one flat vector, so that a step of the optimizer is a handful of calls whatever the layers.
     Torch's optimizer classes are not used: the first step of one imports the compiler, which takes seconds.
     """
     import torch
 
     with _one_thread():
-        flat = torch.from_numpy(np.concatenate([w.ravel() for w in start.values()])).requires_grad_()
-        leaf: dict[str, torch.Tensor] = {}
+        flat = torch.from_numpy(np.concatenate([w.ravel() for w in start.values()]))
+        weights: dict[str, torch.Tensor] = {}
         offset = 0
         for key, array in start.items():
-            leaf[key] = flat[offset : offset + array.size].view(array.shape)
+            weights[key] = flat[offset : offset + array.size].view(array.shape).requires_grad_()
             offset += array.size
-        first, second, root = (torch.zeros_like(flat, requires_grad=False) for _ in range(3))
+        leaves = list(weights.values())
+        gradient, first, second, root = (torch.zeros_like(flat) for _ in range(4))
         for step in range(steps):
-            # Views are made anew inside the graph of each step.
-            parts = torch.split(flat, [array.size for array in start.values()])
-            weights = {k: p.view(a.shape) for (k, a), p in zip(start.items(), parts, strict=True)}
-            (gradient,) = torch.autograd.grad(loss(weights, step), flat)
+            parts = torch.autograd.grad(loss(weights, step), leaves)
             with torch.no_grad():
+                torch.cat([part.reshape(-1) for part in parts], out=gradient)
                 if weight_decay:
                     flat.mul_(1.0 - learning_rate * weight_decay)
                 first.lerp_(gradient, 1.0 - _BETA1)
@@ -121,7 +120,7 @@ def train(
                 root.add_(_EPSILON * (1.0 - _BETA2 ** (step + 1)) ** 0.5)
                 rate = learning_rate * (1.0 - _BETA2 ** (step + 1)) ** 0.5 / (1.0 - _BETA1 ** (step + 1))
                 flat.addcdiv_(first, root, value=-rate)
-        trained = flat.detach().numpy()
+        trained = flat.numpy()
     out: Weights = {}
     offset = 0
     for key, array in start.items():

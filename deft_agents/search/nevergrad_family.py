@@ -23,8 +23,8 @@ from deft_env.episode import Context
 # They tell developers of nevergrad about sub-optimal settings; to a user who chose an optimizer they are noise.
 warnings.filterwarnings("ignore", category=NevergradWarning)
 
-_DRAW_GLOBALLY: Final = ("QODE",)
-"""Listed optimizers that draw from numpy's global generator, too."""
+_SEEDED_GLOBALLY: Final = ("QODE",)
+"""Listed optimizers that seed a part of themselves from numpy's global generator, at the first ask and never again."""
 
 
 class Nevergrad(Search):
@@ -55,8 +55,10 @@ class Nevergrad(Search):
         self._globals = OwnGlobals(int(self.rng.integers(2**31)))
         self._candidates: dict[int, Any] = {}
         self._asked = 0
-        self._draws_globally = variant in _DRAW_GLOBALLY or f"ng:{variant}" not in searches.names()
-        self._one_at_a_time = f"ng:{variant}" not in searches.names()
+        listed = f"ng:{variant}" in searches.names()
+        self._one_at_a_time = not listed
+        self._apart = not listed or variant in _SEEDED_GLOBALLY
+        self._apart_for_good = not listed
         try:
             with self._globals.entered():
                 self._optimizer = self._make(variant)
@@ -86,9 +88,9 @@ class Nevergrad(Search):
         return True
 
     def _world(self) -> AbstractContextManager[None]:
-        # Most of the listed ones draw from the generator that they were given alone, and the contract suite holds them
-        # to it; swapping the global generators would cost more than most of them do.
-        return self._globals.entered() if self._draws_globally else nullcontext()
+        # The listed ones draw from the generator that they were given alone (after the first ask), and the contract
+        # suite holds them to it; swapping the global generators would cost more than most of them do.
+        return self._globals.entered() if self._apart else nullcontext()
 
     def ask(self, context: Context) -> Array:
         """The optimizer's next candidate (or a stand-by draw, see the class)."""
@@ -98,10 +100,9 @@ class Nevergrad(Search):
             return self.rng.standard_normal(DIM)
         with self._world():
             candidate = self._optimizer.ask()
+        self._apart = self._apart_for_good
         self._candidates[number] = candidate
-        # Some optimizers run away to infinity on flat rewards; the box is all that the agent can use.
-        z: Array = np.nan_to_num(np.asarray(candidate.value, dtype=np.float64), nan=0.0, posinf=LIMIT, neginf=-LIMIT)
-        return z
+        return _usable(candidate.value)
 
     def tell(self, number: int, z: Array, reward: float, context: Context) -> None:
         """Tells the candidate that was asked, or a child of the start at a foreign point."""
@@ -122,5 +123,11 @@ class Nevergrad(Search):
         with self._world():
             value = self._optimizer.recommend().value
         self._globals.restore(before)
-        z = np.nan_to_num(np.asarray(value, dtype=np.float64), nan=0.0, posinf=LIMIT, neginf=-LIMIT)
-        return np.clip(z, -LIMIT, LIMIT)
+        return np.clip(_usable(value), -LIMIT, LIMIT)
+
+
+def _usable(value: Any) -> Array:
+    """A point without NaN and infinities: some optimizers run away to infinity on flat rewards."""
+    z: Array = np.asarray(value, dtype=np.float64)
+    # nan_to_num alone costs as much as an ask of the cheapest optimizers.
+    return z if np.isfinite(z).all() else np.nan_to_num(z, nan=0.0, posinf=LIMIT, neginf=-LIMIT)
