@@ -139,7 +139,7 @@ def against_bare(task: str, n: int, rounds: int, tap: Tap) -> Rounds:
     for envs in made.values():
         envs.reset(seed=0)
         compile_all(envs.bandit.rig, task, envs.bandit)
-        for k in range(2):
+        for k in range(5):  # fills the pool of models that are written anew
             envs.step(actions(envs.num_envs, k))
     costs: Rounds = {}
     for k in range(rounds):
