@@ -22,7 +22,7 @@ class Args:
         task: whose scene stands on the table at first.
         port: TCP port of the arm's command channel (a real box has 502, which needs privileges).
         seed: of random faults.
-        fiducial: what the hand wears and holds before the camera, to rehearse ``deft calibrate``: the board, or markers
+        fiducial: what the hand wears and holds before the camera, to rehearse deft calibrate: the board, or markers
             with the backs of the fingers or of the thumb in view.
     """
 
@@ -30,7 +30,7 @@ class Args:
     task: str = "PickCup"
     port: int = 15020
     seed: int = 0
-    fiducial: Literal["", "board", "fingers", "thumb"] = ""
+    fiducial: Literal["none", "board", "fingers", "thumb"] = "none"
 
 
 def run(args: Args) -> int:
@@ -46,7 +46,13 @@ def run(args: Args) -> int:
     done = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: done.set())
     try:
-        rig = MockRig(args.task, folder=args.folder, control_port=args.port, seed=args.seed, fiducial=args.fiducial)
+        rig = MockRig(
+            args.task,
+            folder=args.folder,
+            control_port=args.port,
+            seed=args.seed,
+            fiducial="" if args.fiducial == "none" else args.fiducial,
+        )
         with rig as mock:
             print(f"mock rig ready: --rig real --rig-config {mock.config_path}; Ctrl-C ends it", flush=True)
             while not done.wait(0.5):
