@@ -50,7 +50,12 @@ lint: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# Short forms, a quarter of an hour on two quiet cores; benchmarks/agents_grid.py takes hours and is left out.
 bench: install
-	for script in benchmarks/*.py; do \
-	  case $$script in */agents_physical.py|*/physics_study.py|*/env_throughput.py|*/gpu_throughput.py) flags=--quick;; *) flags=;; esac; \
-	  $(BIN)/python $$script $$flags || exit 1; done
+	$(BIN)/python benchmarks/env_throughput.py --quick
+	$(BIN)/python benchmarks/physics_study.py --quick
+	$(BIN)/python benchmarks/gpu_throughput.py --quick
+	$(BIN)/python benchmarks/loop_overhead.py
+	$(BIN)/python benchmarks/agents_overhead.py --repeats 5
+	$(BIN)/python benchmarks/agents_landscape.py --seeds 4
+	$(BIN)/python benchmarks/agents_physical.py --quick

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from deft_env import grasp, paper
 from deft_env.episode import Frame, Outcome
-from deft_experiments.lockstep import episode_name
 from deft_experiments.parts import Parts
 from deft_experiments.run import Run
 from deft_experiments.store import explain
@@ -78,6 +77,8 @@ class FrameKeeper:
 
     def scored(self, run: Run) -> None:
         """Removes what is no longer among the best, ties to the newer."""
+        from deft_experiments.lockstep import episode_name  # which imports this module by way of ``spent``
+
         if self._keep != "elites":
             return
         rated = [e for e in run.episodes if e.rewards]
