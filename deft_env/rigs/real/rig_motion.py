@@ -122,14 +122,15 @@ def way_there(start: Array, goal: Array, limits: SafetyLimits) -> list[Violation
     """A joint motion in free air: joint limits, and hand and wrist above the table all along."""
     q = start + np.linspace(0.0, 1.0, _SWEEP)[:, None] * (goal - start)
     found = safety.check_joints(q, limits)
+    limit = limits.table_z_m + limits.table_margin_m
     for i, T in enumerate(poses(q)):
         for point in ((0.0, 0.0, 0.0), *limits.hand_points_m):
             height = float(T[2, :3] @ np.array(point) + T[2, 3])
-            if not height >= limits.table_z_m + limits.table_margin_m:
-                found.append(Violation("table", "hand on its way", height, limits.table_z_m, "m", i))
+            if not height >= limit:
+                found.append(Violation("table", "hand on its way", height, limit, "m", i))
         lowest = float(xarm_kinematics.wrist(q[i])[:, 2].min()) - _WRIST_RADIUS_M
-        if not lowest >= limits.table_z_m + limits.table_margin_m:
-            found.append(Violation("table", "wrist on its way", lowest, limits.table_z_m, "m", i))
+        if not lowest >= limit:
+            found.append(Violation("table", "wrist on its way", lowest, limit, "m", i))
     return found
 
 
