@@ -14,12 +14,14 @@ import sys
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Final
 
 from deft_env.episode import EpisodeKey, Frame, Outcome
 from deft_env.registry import Entry, Registry
 from deft_env.rigs.rig import SceneTruth
+from deft_env.rigs.stop_key import StopKey
 
 NONSENSE: Final = 3
 """Answers without sense in a row, after which the operator counts as gone (our choice)."""
@@ -187,6 +189,10 @@ class Operator(ABC):
 
         return remove
 
+    def watching(self) -> AbstractContextManager[object]:
+        """Entered while the robot moves: a way to stop it that needs no question; nothing by default."""
+        return contextlib.nullcontext()
+
     def _clear_stop(self) -> None:
         self._stopped.clear()
         self.stop_reason = ""
@@ -243,6 +249,11 @@ class TerminalOperator(Operator):
     def tell(self, text: str) -> None:
         """See ``Operator.tell``."""
         print(text, file=sys.stderr)
+
+    def watching(self) -> AbstractContextManager[object]:
+        """While the robot moves, Enter stops it."""
+        self.tell("the robot moves; Enter stops it")
+        return StopKey(self.stop)
 
     def _prepare(self, scene: SceneRequest) -> Preparation:
         if scene.trouble:

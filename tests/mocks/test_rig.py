@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -114,6 +116,35 @@ def test_stop_in_mid_motion(rigs: tuple[MockRig, RealRig, Person]) -> None:
     assert "red button" in outcome.reason
     assert mock.at_rest()
     assert _play(rig, rig.reset_batch([KEY])).status is Status.COMPLETED
+
+
+def test_the_person_can_stop_whenever_the_robot_moves(
+    rigs: tuple[MockRig, RealRig, Person], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, rig, person = rigs
+    frames = rig.reset_batch([KEY])
+    watching, seen = [False], []
+
+    @contextlib.contextmanager
+    def watch() -> Iterator[None]:
+        watching[0] = True
+        yield
+        watching[0] = False
+
+    def tick(dog: Any) -> None:
+        seen.append(watching[0])
+        dog.feed()
+
+    go = rig._devices.go
+    monkeypatch.setattr(person, "watching", watch)
+    monkeypatch.setattr(rig, "_tick", tick)
+    monkeypatch.setattr(rig._devices, "go", lambda q: (seen.append(watching[0]), go(q)))
+    assert _play(rig, frames).status is Status.COMPLETED
+    assert not watching[0], "while a question is asked, what is typed is an answer"
+    rig.reset_batch([KEY])  # the way back
+    assert len(seen) > 300
+    assert all(seen)
+    assert not watching[0]
 
 
 def test_scenes_that_never_come(rigs: tuple[MockRig, RealRig, Person]) -> None:

@@ -174,7 +174,8 @@ class RealRig(Rig):
         elif not self._enabled:
             self._devices.enable()
             self._enabled = True
-        self._park()
+        with self.operator.watching():
+            self._park()
 
     def _park(self) -> None:
         """Back along the way it came by, hand open, up, and out of the camera's view."""
@@ -230,7 +231,8 @@ class RealRig(Rig):
     def _play(self, key: EpisodeKey, task: Any, stream: Stream, first: Frame) -> Outcome:
         executed = stream.executed.copy()
         try:
-            motors = self._go_and_play(stream, np.asarray(task.nominal_rotation), executed)
+            with self.operator.watching():
+                motors = self._go_and_play(stream, np.asarray(task.nominal_rotation), executed)
             last = self._devices.capture()
         except ArmError as error:
             self._in_trouble(word(error))

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
+import queue
 import threading
+from typing import TextIO
 
 import numpy as np
 import pytest
@@ -23,6 +26,7 @@ from deft_env.rigs.operator import (
     use_operator,
 )
 from deft_env.rigs.rig import Frames
+from deft_env.rigs.stop_key import StopKey
 from deft_mocks.operators import ABORT, SILENCE, Late, ReplayOperator, ScriptedOperator
 
 KEY = EpisodeKey("PickCup", "train", "train", 0, 3)
@@ -179,3 +183,32 @@ def test_replay_says_the_last_word_of_each_attempt() -> None:
     assert person.judge(None, _outcome()) == Verdict(0.9, True)
     with pytest.raises(OperatorGoneError, match="no verdict"):
         person.judge(None, _outcome(key=EpisodeKey("PickCup", "train", "train", 0, 4)))
+
+
+def _terminal_pair() -> tuple[int, TextIO]:
+    master, slave = os.openpty()
+    return master, os.fdopen(slave, "r")
+
+
+def test_enter_stops_the_robot_while_it_moves_and_only_then() -> None:
+    master, terminal = _terminal_pair()
+    heard: queue.Queue[str] = queue.Queue()
+    with terminal:
+        os.write(master, b"typed ahead\n")
+        with StopKey(heard.put, stream=terminal):
+            pass
+        assert heard.empty(), "what was typed before the robot moved is no stop"
+        with StopKey(heard.put, stream=terminal):
+            os.write(master, b"\n")
+            assert heard.get(timeout=30) == "Enter at the terminal"
+        os.write(master, b"0.7\n")
+        assert terminal.readline() == "0.7\n", "afterwards lines are answers again"
+    os.close(master)
+    assert heard.empty()
+
+
+def test_without_a_terminal_nothing_is_watched(capsys: pytest.CaptureFixture[str]) -> None:
+    with open(os.devnull) as nothing, StopKey(lambda _: pytest.fail("stopped"), stream=nothing):
+        assert not [t for t in threading.enumerate() if t.name == "stop-key"]
+    with ScriptedOperator().watching(), _terminal().watching():
+        assert "Enter stops it" in capsys.readouterr().err
