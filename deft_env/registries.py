@@ -134,6 +134,7 @@ rewards.register(
         "oracle",
         "deft_env.rewards.oracle:OracleReward",
         "the judge's score; options: noise, step (as a person would give it)",
+        stand_in=True,
     )
 )
 rewards.register(
@@ -150,7 +151,7 @@ rewards.register(
     Entry(
         "time-contrastive",
         "deft_env.rewards.embedding:TimeContrastiveReward",
-        "negative distance to the goal image, features trained on synthetic videos; weights: shipped, or time-contrastive",
+        "negative distance to the goal image, trained on synthetic videos; weights: shipped, or time-contrastive",
     )
 )
 rewards.register(
@@ -161,7 +162,9 @@ rewards.register(
         stand_in=True,
     )
 )
-rewards.register(Entry("success", "deft_env.rewards.oracle:SuccessReward", "1 for success, 0 otherwise"))
+rewards.register(
+    Entry("success", "deft_env.rewards.oracle:SuccessReward", "1 for success by the judge, 0 otherwise", stand_in=True)
+)
 rewards.register(Entry("human", "deft_env.rewards.human:HumanReward", "the operator's score from 0 to 1; waits for it"))
 
 encoders: Final = Registry("encoder", "deft.encoders")

@@ -44,9 +44,10 @@ def _nobody_said(name: str, word: str, outcome: Outcome) -> ValueError:
 
 
 class OracleReward(Reward):
-    """The judge's score in [0, 1]; noise is drawn from the key's purpose ``"judge"``."""
+    """The judge's score in [0, 1], in place of a person's; noise is drawn from the key's purpose ``"judge"``."""
 
     name = "oracle"
+    stand_in = True
     Config = OracleConfig
 
     def __init__(self, config: OracleConfig | None = None) -> None:
@@ -74,9 +75,10 @@ class OracleReward(Reward):
 
 
 class SuccessReward(Reward):
-    """1 for success, 0 otherwise."""
+    """1 for success by the judge's word, in place of a person's, 0 otherwise."""
 
     name = "success"
+    stand_in = True
 
     def rate(self, before: Frames, outcomes: Sequence[Outcome], task: TaskLike) -> NDArray[np.float64]:
         """Zeros and ones (N,).

@@ -90,7 +90,7 @@ def test_step_reports_the_episode() -> None:
     assert info["status"] == "completed"
     assert info["object"] == start["object"] != ""
     assert set(info) >= {"success", "score", "subgoals", "executed_grasp", "status", "object", "key", "reason"}
-    assert info["stand_ins"] == "rig landscape, prior simulated"
+    assert info["stand_ins"] == "rig landscape, prior simulated, reward oracle"
     np.testing.assert_array_equal(seen["prior"], last["prior"])
     np.testing.assert_allclose(info["executed_grasp"], grasp.executable(env.bandit.xi[0]))
 

@@ -78,7 +78,7 @@ def test_tune_twice_is_the_same_but_for_the_clock(tmp_path: Path) -> None:
     clocks = [r.pop("wall_clock") for r in results]
     assert results[0] == results[1]
     assert clocks[0]["folder"] != clocks[1]["folder"]
-    assert results[0]["stand_ins"] == ["rig 'landscape'", "prior 'simulated'"]
+    assert results[0]["stand_ins"] == ["rig 'landscape'", "prior 'simulated'", "reward 'oracle'"]
     assert results[0]["training"]["episodes"] == 12
     assert [(c["policy"], c["split"], c["trials"]) for c in results[0]["evaluation"]] == [
         (policy, split, 4) for policy in ("prior", "elite-mean") for split in ("train", "test")

@@ -33,7 +33,7 @@ def test_it_plays_every_task(task: str) -> None:
     bandit = Bandit(task, rig="landscape")
     bandit.show([bandit.key(0, 0)])
     assert bandit.play(ZERO).outcomes[0].status is Status.COMPLETED
-    assert bandit.stand_ins == ("rig landscape", "prior simulated")
+    assert bandit.stand_ins == ("rig landscape", "prior simulated", "reward oracle")
 
 
 @pytest.mark.parametrize("shape", SHAPES)
