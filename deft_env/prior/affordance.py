@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from deft_env import grasp
 from deft_env.encoders.checkpoints import Weights
 from deft_env.episode import Frame
-from deft_env.prior import lifting, retarget
+from deft_env.prior import lifting, pinch, retarget
 from deft_env.prior.prior import Prior, PriorFailureError
-from deft_env.prior.segmentation import Segment, segment
+from deft_env.prior.segmentation import Finder, Segment
 from deft_env.registries import TaskLike
 from deft_env.rigs.rig import Frames
 from deft_env.video import crops
@@ -26,6 +26,8 @@ Array = NDArray[np.float64]
 
 SHIPPED: Final = "affordance-small-synthetic.safetensors"
 """The small network, trained on synthetic videos; its card lies beside it."""
+HELD_MARGIN_M: Final = 0.005
+"""Added to a pinch's opening where it is compared with what is visible (our choice)."""
 DEEPEST_M: Final = 0.035
 """Most that a contact is moved from the surface into the object (our choice)."""
 
@@ -65,18 +67,23 @@ class AffordancePrior(Prior):
 
     name = "affordance"
 
-    def __init__(self, weights: Weights | None = None, segmentation: str = "depth", inside: bool = True) -> None:
+    def __init__(
+        self,
+        weights: Weights | None = None,
+        segmentation: str = "depth",
+        inside: bool = True,
+        pinches: bool = True,
+    ) -> None:
         """Reads the weights.
 
         Args:
-            weights: ``affordance`` (else the shipped small network), ``clip`` where the network was trained with CLIP's
-                text tower, ``sam`` where ``segmentation`` is ``"sam"``.
-            segmentation: ``"depth"``: what stands out of the table; ``"sam"``: Segment-Anything, prompted by the box
-            that
-                the depth gives.
+            weights: ``affordance`` and ``choice`` (else the shipped small networks), ``clip`` where they were trained
+                with CLIP's text tower, ``sam`` where ``segmentation`` is ``"sam"``.
+            segmentation: ``"depth"``: what stands out of the table, and of several things the one that the instruction
+                means (``prior.choice``); ``"sam"``: Segment-Anything, prompted by that thing's box.
             inside: move the contact from the surface into the object by half its width, since the robot's grasp site
-            lies
-                between its fingers, not on a surface (our choice).
+                lies between its fingers, not on a surface (our choice).
+            pinches: retarget pinches by their opening (``prior.pinch``); False copies angles always, as the paper does.
 
         Raises:
             ValueError: for another segmentation, or weights that do not fit.
@@ -89,15 +96,16 @@ class AffordancePrior(Prior):
             raise ValueError(f"segmentation: expected 'depth' or 'sam', got {segmentation!r}")
         self._network, self.card = checkpoint.load_network(weights_file(weights))
         self._text = make_text_encoder(self.card.text_encoder, (weights or {}).get("clip"))
-        self._inside = inside
-        self._segment: Callable[[Frame], Segment] = segment
+        self._inside, self._pinch = inside, pinches
+        self._finder = Finder(weights)
+        self._refine: Callable[[Frame, Segment], Segment] | None = None
         if segmentation == "sam":
             from deft_env.prior.segment_anything import SOURCE, SegmentAnything
 
             if not weights or "sam" not in weights:
                 raise ValueError(f"weights: 'sam' needs a file: --weights sam=PATH. It is {SOURCE}.")
             sam = SegmentAnything(weights["sam"])
-            self._segment = lambda frame: sam.segment(frame, box=segment(frame).box)
+            self._refine = lambda frame, found: sam.segment(frame, box=found.box)
         self.latency_s: dict[str, float] = {}
 
     def predict_crop(self, crop: NDArray[np.uint8], instruction: str) -> tuple[Array, Array, Array, Array]:
@@ -126,25 +134,44 @@ class AffordancePrior(Prior):
                 raise PriorFailureError(f"{key}: {error}", i) from None
         return xi
 
+    def find(self, frame: Frame, instruction: str) -> Segment:
+        """The thing in a frame that the instruction means, by depth and words; refined by Segment-Anything if asked.
+
+        Raises:
+            PriorFailureError: if nothing stands on the table.
+        """
+        found = self._finder(frame, instruction)
+        return found if self._refine is None else self._refine(frame, found)
+
     def _one(self, frame: Frame, task: TaskLike) -> Array:
         begun = time.perf_counter()
-        found = self._segment(frame)
+        found = self.find(frame, task.instruction)
         square = crops.square_box(np.array(found.box, dtype=np.float64), frame.rgb.shape)
         crop = crops.cut(frame.rgb, square, IMAGE_PX)
         seen = time.perf_counter()
         contacts, wrist, pose, _ = self.predict_crop(crop, task.instruction)
         thought = time.perf_counter()
         pixel = np.clip(lifting.average_contact(contacts, square), 0.0, [frame.rgb.shape[1], frame.rgb.shape[0]])
-        pixel = lifting.snap(frame.depth_m, pixel, found.mask)
+        pinched = pinch.retarget_pinch(pose) if self._pinch else None
+        held_px = None
+        if pinched is not None:
+            held_px = (pinched.width_m + HELD_MARGIN_M) * float(frame.K[0, 0]) / found.depth_m
+        pixel = lifting.snap(frame.depth_m, pixel, found.mask, held_px=held_px)
         lifted = lifting.lift(frame, pixel, found.mask)
         point = lifted.point_base_m
         if self._inside:
             ray = point - frame.T_base_cam[:3, 3]
-            point = point + ray / np.linalg.norm(ray) * min(thickness_m(found, frame), DEEPEST_M)
+            half_m = thickness_m(found, frame) if pinched is None else 0.5 * pinched.width_m
+            point = point + ray / np.linalg.norm(ray) * min(half_m, DEEPEST_M)
         out = np.empty(grasp.DIM)
-        out[grasp.MU] = point
         out[grasp.WRIST] = retarget.retarget_wrist(wrist, frame.T_base_cam, task.nominal_rotation).angles_rad
-        out[grasp.FINGERS] = retarget.retarget_fingers(pose)
+        if pinched is None:
+            out[grasp.MU] = point
+            out[grasp.FINGERS] = retarget.retarget_fingers(pose)
+        else:
+            turn = grasp.wrist_to_rotation(out[grasp.WRIST], task.nominal_rotation)
+            out[grasp.MU] = point - turn @ pinched.middle_m
+            out[grasp.FINGERS] = pinched.joints_rad
         out = grasp.executable(out)
         done = time.perf_counter()
         self.latency_s = {"segmentation": seen - begun, "network": thought - seen, "geometry": done - thought}

@@ -45,11 +45,12 @@ class ChainConfig:
 
 @dataclass(frozen=True, slots=True)
 class ChainResult:
-    """What each part gave."""
+    """What each part gave; ``choice`` is the file of the network that tells which thing the words mean."""
 
     videos: Mapping[str, int]
     labels: ExtractResult
     training: TrainResult
+    choice: Path
 
 
 def run_chain(config: ChainConfig, progress: Progress = lambda row: None) -> ChainResult:
@@ -84,13 +85,30 @@ def run_chain(config: ChainConfig, progress: Progress = lambda row: None) -> Cha
         ),
         lambda row: progress({"part": "training", **row}),
     )
+    choice = _choice(config, out, lambda row: progress({"part": "choice", **row}))
     summary = {
         "videos": dict(videos),
         "labels": labels.labels,
         "skipped": dict(labels.skipped),
         "weights": str(training.weights),
+        "choice": str(choice),
         "validation": dict(training.figures),
         "images_per_s": training.images_per_s,
     }
     write_atomically(out / "chain.json", (json.dumps(summary, indent=1) + "\n").encode())
-    return ChainResult(videos, labels, training)
+    return ChainResult(videos, labels, training, choice)
+
+
+def _choice(config: ChainConfig, out: Path, progress: Progress) -> Path:
+    """Trains which thing the words mean, unless that is done."""
+    from deft_env.prior.choice import ChoiceTrainConfig, read_choices, train_choice
+    from deft_env.video.extract import open_dataset
+
+    path = out / "network" / "choice.safetensors"
+    if not path.is_file():
+        videos = ExtractConfig("epic-kitchens", str(out / "videos"), str(out / "labels"), poses="hamer")
+        steps = max(2 * config.epochs * config.clips // 240, 2)
+        train_choice(
+            read_choices(open_dataset(videos)), ChoiceTrainConfig(str(path), steps=steps, seed=config.seed), progress
+        )
+    return path

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from deft_env import episode, grasp
 from deft_env.episode import EpisodeKey
 from deft_env.prior.prior import Prior, PriorFailureError
-from deft_env.prior.segmentation import box_centre_m, segment
+from deft_env.prior.segmentation import Finder, box_centre_m
 from deft_env.registries import TaskLike
 from deft_env.rigs.rig import Frames
 
@@ -49,7 +49,10 @@ def palm_down_wrist(nominal: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 class HeuristicPrior(Prior):
-    """Looks at depth alone; needs no weights and no truth, so it runs on every rig."""
+    """Looks at depth, and at words where several things stand on the table; needs no truth, so it runs on every rig.
+
+    Which thing the task is about is segmentation, not a prior: it finds the same one as ``affordance`` does.
+    """
 
     name = "heuristic"
 
@@ -67,6 +70,7 @@ class HeuristicPrior(Prior):
         if rotation not in ROTATIONS:
             raise ValueError(f"rotation: expected one of {', '.join(ROTATIONS)}, got {rotation!r}")
         self.rotation = rotation
+        self._find = Finder()
         if rotation != "episode":
             self.name = f"heuristic-{rotation}"
 
@@ -89,7 +93,7 @@ class HeuristicPrior(Prior):
         for i, key in enumerate(frames.keys):
             frame = frames[i]
             try:
-                xi[i, grasp.MU] = box_centre_m(frame, segment(frame))
+                xi[i, grasp.MU] = box_centre_m(frame, self._find(frame, task.instruction))
             except PriorFailureError as error:
                 raise PriorFailureError(f"{key}: {error}", i) from None
             xi[i, grasp.WRIST] = self._wrist(key, task)

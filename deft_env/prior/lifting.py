@@ -27,6 +27,10 @@ STEP_M: Final = 0.012
 """Least step of depth between such a part and what is behind it (our choice)."""
 LEAST_FRONT: Final = 6
 """Fewest pixels that count as such a part."""
+WIDER: Final = 1.8
+"""What is visible at a contact is the held part if it is at most this many times as wide as the hand's opening."""
+SPOT_PX: Final = 8.0
+"""Pixels of the part that lie so much further away than its nearest ones make up the spot (our choice)."""
 NEAR_M: Final = 0.1
 FAR_M: Final = 10.0
 """Range of the assumed camera; depth outside is a hole."""
@@ -107,17 +111,25 @@ def depth_at(depth_m: ArrayLike, pixel: ArrayLike, mask: ArrayLike | None = None
     return float(np.median(depth[window][valid[window]])), hole
 
 
-def snap(depth_m: ArrayLike, pixel: ArrayLike, mask: ArrayLike | None = None, radius_px: float = SNAP_PX) -> Array:
+def snap(
+    depth_m: ArrayLike,
+    pixel: ArrayLike,
+    mask: ArrayLike | None = None,
+    radius_px: float = SNAP_PX,
+    held_px: float | None = None,
+) -> Array:
     """Moves a contact that fell beside a thin part onto it.
 
-    Where the surface nearest to the camera within ``radius_px`` stands at least ``STEP_M`` before the surface at the
-    pixel, the middle of the former's visible pixels is returned; else the pixel itself.
+    Where a surface within ``radius_px`` stands at least ``STEP_M`` before the surface at the pixel, the middle of its
+    visible pixels round the nearest of them is returned; else the pixel itself. It also stays where ``held_px`` says
+    how wide the held thing is, and what is visible at the pixel is no wider than about that: it is the thin part.
 
     Args:
         depth_m: (H, W), 0 where unknown.
         pixel: (2,) column and row from the picture's edge.
         mask: (H, W) the object; only its pixels count.
         radius_px: how far is looked.
+        held_px: opening of the hand, px at the object's distance; None where it is not known.
 
     Returns:
         (2,) column and row.
@@ -134,17 +146,30 @@ def snap(depth_m: ArrayLike, pixel: ArrayLike, mask: ArrayLike | None = None, ra
     near = depth[window]
     rows, columns = np.indices(near.shape)
     centres = np.stack([columns + c0 + 0.5, rows + r0 + 0.5], axis=-1)
-    seen = (near >= NEAR_M) & (near <= FAR_M) & (np.hypot(*np.moveaxis(centres - at, -1, 0)) <= radius_px)
+    away = np.hypot(*np.moveaxis(centres - at, -1, 0))
+    seen = (near >= NEAR_M) & (near <= FAR_M) & (away <= radius_px)
     if mask is not None:
         seen &= np.asarray(mask, dtype=bool)[window]
-    if seen.sum() < LEAST_FRONT:
+    if held_px is not None and _width_px(centres, seen & (np.abs(near - here) < STEP_M)) < WIDER * held_px:
+        return at
+    front = seen & (near <= here - STEP_M)
+    if front.sum() < LEAST_FRONT:
         return at
     # The few nearest pixels rather than the one: depth cameras have flying pixels.
-    front = float(np.sort(near[seen])[LEAST_FRONT - 1])
-    if here - front < STEP_M:
-        return at
-    middle: Array = centres[seen & (near <= front + 0.5 * STEP_M)].mean(axis=0)
+    reach = float(np.sort(away[front])[LEAST_FRONT - 1])
+    first = front & (away <= reach + SPOT_PX)
+    depth_there = float(np.median(near[front & (away <= reach)]))
+    middle: Array = centres[first & (np.abs(near - depth_there) < STEP_M)].mean(axis=0)
     return middle
+
+
+def _width_px(centres: Array, chosen: NDArray[np.bool_]) -> float:
+    """The narrower width of a set of pixels, by its second moments; infinite where there are none."""
+    points = centres[chosen]
+    if len(points) < LEAST_FRONT:
+        return float("inf")
+    spread = np.cov(points.T) + np.eye(2) / 12.0
+    return float(np.sqrt(12.0 * max(float(np.linalg.eigvalsh(spread)[0]), 0.0)))
 
 
 def lift(frame: Frame, pixel: ArrayLike, mask: ArrayLike | None = None) -> Lifted:

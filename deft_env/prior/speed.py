@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -59,11 +59,22 @@ def _rate(config: TrainConfig, labels: Labels, steps: int, warmup: int) -> tuple
     return steps * size / (time.perf_counter() - begun), name
 
 
+STEPS: Final = 60
+"""Steps that are timed."""
+
+
 def measure(
-    preset: str = "paper", batch: int = paper.AFFORDANCE_BATCH, labels: int = 4096, steps: int = 60, warmup: int = 15
+    preset: str = "paper", batch: int = paper.AFFORDANCE_BATCH, labels: int = 0, steps: int = STEPS, warmup: int = 15
 ) -> Speed:
-    """Trains on random labels: first a plain fp32 loop, then the loop as ``train`` would run it on this device."""
-    made = random_labels(labels)
+    """Trains on random labels: first a plain fp32 loop, then the loop as ``train`` would run it on this device.
+
+    Args:
+        preset: network.
+        batch: labels a step.
+        labels: how many there are; 0 for eighteen batches.
+        steps, warmup: timed, and before that.
+    """
+    made = random_labels(labels or 18 * batch)
     common: dict[str, Any] = {"data": ("-",), "out": "-", "preset": preset, "batch": batch}
     plain, _ = _rate(
         TrainConfig(**common, amp=False, channels_last=False, compiled=False),

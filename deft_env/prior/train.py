@@ -38,10 +38,12 @@ class TrainConfig:
     Attributes:
         data: folders of label shards.
         out: folder of the results: ``affordance.safetensors``, ``last.safetensors`` (to go on), ``log.jsonl``,
-        overlays. preset: ``paper`` or ``small``.
+            overlays.
+        preset: ``paper`` or ``small``.
         trunk: first weights of the trunk: ``random``, ``r3m`` or ``resnet18`` (the last two need ``weights``).
         text: ``stand-in-text`` or ``clip-vit-b-32`` (needs ``weights`` "clip").
         weights: name -> path.
+        start: file of a network of the same preset that the weights start from; none for random or the trunk's.
         epochs, batch, lr: paper, appendix D.
         validation: share of clips held out, by their names.
         augment: scale, shift and light of the crops (our choice).
@@ -56,6 +58,7 @@ class TrainConfig:
     trunk: str = "random"
     text: str = StandInText.name
     weights: Mapping[str, str] = field(default_factory=dict)
+    start: str = ""
     seed: int = 0
     epochs: int = paper.AFFORDANCE_EPOCHS
     batch: int = paper.AFFORDANCE_BATCH
@@ -122,6 +125,14 @@ class Trainer:
         if config.trunk != "random":
             load = {"r3m": load_r3m, "resnet18": load_imagenet}[config.trunk]
             self.network.load_trunk(load(weights_path(config.weights, config.trunk)))
+        if config.start:
+            network, card = checkpoint.load_network(config.start)
+            if card.config != sizes or card.text_encoder != config.text:
+                raise ValueError(
+                    f"start: {config.start} is a network of other sizes or of text encoder {card.text_encoder!r}; "
+                    f"expected preset {config.preset!r} with {config.text!r}"
+                )
+            self.network.load_state_dict(network.state_dict(), strict=True)
         self.network.to(self.device, memory_format=self.layout)  # type: ignore[call-overload]
         self.optimizer = torch.optim.Adam(self.network.parameters(), lr=config.lr, fused=gpu)
         compiled = gpu if config.compiled is None else config.compiled
@@ -261,6 +272,7 @@ def _save(
         "clips_hash": content,
         "validation": dict(figures),
         "device": trainer.device.type,
+        "start": hashlib.sha256(Path(config.start).read_bytes()).hexdigest()[:16] if config.start else "",
     }
     card = checkpoint.Card(trainer.network.config, config.text, config.trunk, training)
     checkpoint.save_network(out / "affordance.safetensors", trainer.network, card)

@@ -88,13 +88,18 @@ def add_hand(spec: mujoco.MjSpec, rgba: Sequence[float]) -> None:
 
 
 class Hand:
-    """The hand in a compiled world: places it, reads joints, measures distances."""
+    """The hand in a compiled world: places it, reads joints, measures distances.
+
+    Attributes:
+        qpos: where its joints lie in ``qpos``.
+    """
 
     def __init__(self, model: Any, data: Any) -> None:
         """Finds the hand's joints and geoms in ``model``."""
         self.model, self.data = model, data
         self._root = int(model.joint(f"{PREFIX}wrist").qposadr[0])
         self._balls = [int(model.joint(f"{PREFIX}{j}").qposadr[0]) for j in range(1, mano.JOINTS)]
+        self.qpos = np.concatenate([np.arange(a, a + n) for a, n in [(self._root, 7), *((b, 4) for b in self._balls)]])
         self.bones = {
             f: [model.geom(f"{PREFIX}bone{mano.FIRST_JOINT[f] + i}").id for i in range(3)] for f in mano.FINGERS
         }
@@ -147,10 +152,12 @@ def pose_of(closing: dict[str, float]) -> Array:
     return retarget.pose_from_anatomical(finger_angles(closing)).ravel()
 
 
-THIN_M: Final = 0.028
+THIN_M: Final = 0.020
 """Half width up to which a part is pinched between pads; wider ones are enclosed."""
+TURN_RAD: Final = 0.12
+"""How little a pinching wrist leaves the orientation that it reaches with (assumed)."""
 _PINCHING: Final = ("index", "middle", "thumb")
-_NATURAL: Final = np.array([0.55, 0.60, 0.60, 0.65, 0.30, 0.60, 0.30, 0.30])
+_NATURAL: Final = np.array([0.80, 0.50, 0.80, 0.50, 0.30, 0.60, 0.30, 0.30])
 _BOUNDS: Final = (
     np.array([-0.2, 0.0, -0.2, 0.0, -0.5, 0.0, 0.0, 0.0]),
     np.array([1.4, 1.6, 1.4, 1.6, 1.0, 1.2, 1.1, 1.1]),
@@ -215,7 +222,7 @@ def pinch(rotation: Array, centre_m: Array, half_width_m: float, floor_m: float 
         pads, tips = (p @ turned.T + position for p in _pads(pose))
         low = np.minimum(tips[:, 2] - radii - floor_m, 0.0)
         return np.concatenate(
-            [((pads - targets) / 0.003).ravel(), low / 0.002, x[3:6] / 0.25, (x[6:] - _NATURAL) / 0.45]
+            [((pads - targets) / 0.003).ravel(), low / 0.002, x[3:6] / TURN_RAD, (x[6:] - _NATURAL) / 0.45]
         )
 
     start = np.concatenate([-rotation @ np.array([-0.125, -0.05, 0.015]), np.zeros(3), _NATURAL])

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deft_env import paper
-from deft_env.prior import mano, retarget
+from deft_env.prior import mano, pinch, retarget
 from deft_env.video import crops
 from deft_env.video.records import (
     CONTACT_STATES,
@@ -32,6 +33,9 @@ TIPS: Final = {"thumb": (3, 4), "index": (7, 8), "middle": (11, 12), "ring": (15
 POINTS_PER_TIP: Final = 4
 GROW: Final = 0.15
 """A fingertip counts as touching up to this share of the box's size outside the object's box (our choice)."""
+
+STILL: Final = 0.12
+"""A box that leaves another by at most this share of its size lies inside it (our choice: the detectors' jitter)."""
 
 
 class SkippedError(Exception):
@@ -145,11 +149,12 @@ def first_box(touched: Array, objects: list[ObjectBox], score: float) -> Array:
     raise SkippedError("object not in the first frame")
 
 
-def contact_points(pose: HandPose, hand: HandBox, touched: Array) -> Array:
+def contact_points(pose: HandPose, hand: HandBox, touched: Array, fingers: Collection[str] = tuple(TIPS)) -> Array:
     """Contact points (n, 2), px of the contact frame.
 
-    Points along the last phalanx of each finger, those within the object's box (grown a little); where the pose has no
-    joints in the picture, or too few of them touch, a grid over the part of the hand's box that lies on the object's.
+    Points along the last phalanx of each of ``fingers``, those within the object's box (grown a little); where the pose
+    has no joints in the picture, or too few of them touch, a grid over the part of the hand's box that lies on the
+    object's.
 
     Raises:
         SkippedError: if hand and object do not meet at all.
@@ -158,7 +163,8 @@ def contact_points(pose: HandPose, hand: HandBox, touched: Array) -> Array:
     low, high = touched[:2] - grow, touched[2:] + grow
     if pose.joints_px is not None:
         steps = np.linspace(0.25, 1.0, POINTS_PER_TIP)[:, None]
-        points = np.concatenate([(1 - steps) * pose.joints_px[a] + steps * pose.joints_px[b] for a, b in TIPS.values()])
+        ends = [(pose.joints_px[last], pose.joints_px[tip]) for last, tip in (TIPS[f] for f in fingers)]
+        points = np.concatenate([(1 - steps) * last + steps * tip for last, tip in ends])
         points = points[((points >= low) & (points <= high)).all(axis=1)]
         if len(points) >= 2 * POINTS_PER_TIP:
             return points
@@ -197,11 +203,25 @@ def mixture_centres(points: Array, k: int = paper.CONTACT_POINTS, seed: int = 0)
     return centres[np.lexsort((centres[:, 1], centres[:, 0]))]
 
 
+def to_first(points: Array, touched: Array, box: Array) -> Array:
+    """Contact points (n, 2) of the contact frame -> the first frame, by the object's boxes in both.
+
+    Where the box at contact lies inside the first one, the object and the camera have stood still and the hand hides
+    part of it: the points stay. Else the map between the boxes carries them, exact for a shift and a zoom (our choice;
+    no features are tracked).
+    """
+    size = box[2:] - box[:2]
+    slack = STILL * size
+    if (touched[:2] >= box[:2] - slack).all() and (touched[2:] <= box[2:] + slack).all():
+        return points
+    mapped: Array = box[:2] + (points - touched[:2]) / np.maximum(touched[2:] - touched[:2], 1e-6) * size
+    return mapped
+
+
 def label_clip(dataset: Dataset, clip: Clip, config: LabelConfig, model: mano.HandModel = mano.INVENTED) -> Label:
     """Makes the label of a clip.
 
-    Contact points are carried from the contact frame to the first frame by the map between the object's boxes: exact
-    where the object and the camera stand still or only shift and zoom (our choice; no features are tracked).
+    Contact points are carried from the contact frame to the first frame by ``to_first``.
 
     Raises:
         SkippedError: with the reason, if the clip gives no label.
@@ -218,18 +238,20 @@ def label_clip(dataset: Dataset, clip: Clip, config: LabelConfig, model: mano.Ha
         pose = dataset.pose(clip, frame)
         if pose is None:
             raise SkippedError("no hand pose")
-        points = contact_points(pose, hand, touched)
+        absolute = retarget.absolute_pose(pose.pose, relative=pose.relative, model=model)
+        # In a pinch the ring and the little finger only go along, beside the thing or above it.
+        pinching = pinch.opening_m(absolute, model) < pinch.WIDEST_M
+        points = contact_points(pose, hand, touched, pinch.OPPOSED if pinching else tuple(TIPS))
         image = dataset.image(clip, clip.start)
         square = crops.square_box(box, image.shape, config.margin)
     except UnreadableError:
         raise SkippedError("unreadable file") from None
     except crops.EmptyCropError:
         raise SkippedError("empty crop") from None
-    in_first = box[:2] + (points - touched[:2]) / np.maximum(touched[2:] - touched[:2], 1e-6) * (box[2:] - box[:2])
+    in_first = to_first(points, touched, box)
     centres = mixture_centres((in_first - square[:2]) / (square[2:] - square[:2]), seed=config.seed)
     if ((centres < 0) | (centres > 1)).any():
         raise SkippedError("contact outside the crop")
-    absolute = retarget.absolute_pose(pose.pose, relative=pose.relative, model=model)
     return Label(
         crops.cut(image, square, IMAGE_PX),
         centres.astype(np.float32),

@@ -38,6 +38,13 @@ FRAMES: Final = 16
 CONTACT: Final = 10
 """Frames of a clip, and the one in which the hand touches (our choice)."""
 PICTURES: Final = ("first", "all")
+LEAST_PX: Final = 60
+"""A smaller region is not detected."""
+SMOOTH: Final = 0.25
+"""Share of clips drawn with smooth edges (and shadows), at several times the cost."""
+LIFT_M: Final = 0.12
+PULL: Final = 0.6
+"""How far a thing is lifted by the clip's last frame; share of the way left that a drawer is pulled (our choice)."""
 Progress = Callable[[Mapping[str, Any]], None]
 
 
@@ -51,6 +58,7 @@ class Noise:
         false_contact: probability that contact is reported in a frame without.
         wrist_rad, joint_rad: standard deviation of the pose's rotations (per axis).
         keypoint_px: standard deviation of the joints in the picture.
+        phantom: share of clips with a box around nothing.
         left, no_words, broken: shares of clips with a hand called left, without narration, with a file cut short.
     """
 
@@ -60,6 +68,7 @@ class Noise:
     wrist_rad: float = 0.05
     joint_rad: float = 0.05
     keypoint_px: float = 2.5
+    phantom: float = 0.3
     left: float = 0.03
     no_words: float = 0.02
     broken: float = 0.01
@@ -113,16 +122,39 @@ def _jpeg(image: NDArray[np.uint8]) -> bytes:
     return buffer.getvalue()
 
 
-def _box_of(mask: NDArray[np.bool_]) -> Array | None:
-    """The box of the largest connected region, which is what a detector, or the table-plane segmentation, calls one."""
+def _regions(mask: NDArray[np.bool_]) -> list[NDArray[np.bool_]]:
+    """Connected regions of at least ``LEAST_PX`` pixels: what a detector, or the segmentation by depth, calls one."""
     from scipy import ndimage
 
     labels, count = ndimage.label(mask)
-    if not count:
-        return None
-    mask = labels == int(np.bincount(labels.ravel())[1:].argmax()) + 1
+    sizes = np.bincount(labels.ravel(), minlength=count + 1)[1:]
+    return [labels == i + 1 for i in range(count) if sizes[i] >= LEAST_PX]
+
+
+def _box_of(mask: NDArray[np.bool_]) -> Array:
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     return np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], dtype=np.float64)
+
+
+def _moved(stage: Any, qpos: Array, share: float) -> tuple[Array, Array]:
+    """Joint positions (nq,) ``share`` of the way through what follows the grasp, and how far (3,) m the hand moves.
+
+    What is loose is lifted with the hand, what slides is pulled along its joint.
+    """
+    import mujoco
+
+    model, out, moved = stage.model, qpos.copy(), np.zeros(3)
+    for body in {int(model.geom_bodyid[g]) for g in stage.target}:
+        for joint in range(model.body_jntadr[body], model.body_jntadr[body] + model.body_jntnum[body]):
+            address, kind = model.jnt_qposadr[joint], model.jnt_type[joint]
+            if kind == mujoco.mjtJoint.mjJNT_FREE:
+                moved = np.array([0.0, 0.0, LIFT_M * share])
+                out[address : address + 3] += moved
+            elif kind == mujoco.mjtJoint.mjJNT_SLIDE:
+                step = PULL * share * float(model.jnt_range[joint, 1] - out[address])
+                out[address] += step
+                moved = step * stage.data.xaxis[joint]
+    return out, moved
 
 
 def _shaken(box: Array, noise: Noise, rng: np.random.Generator) -> Array:
@@ -161,31 +193,39 @@ def make_clip(config: SyntheticConfig, index: int) -> dict[str, str] | None:
     root, video, noise = Path(config.out), f"S{config.seed:02d}_{index:06d}", config.noise
     left, broken = rng.random() < noise.left, rng.random() < noise.broken
     words = "" if rng.random() < noise.no_words else stage.words
+    smooth, shadows = rng.random() < SMOOTH, rng.random() < 0.5
     for name in ("frames", "detic", "hamer"):
         (root / name / video).mkdir(parents=True, exist_ok=True)
     (root / "hand-objects").mkdir(exist_ok=True)
     away = grasp.position_m + grasp.rotation @ np.array([0.22, 0.02, 0.0]) + np.array([0.0, 0.0, 0.06])
     R_cam, messages = stage.T_world_cam[:3, :3].T, []
-    box = touched = None
+    first = render.Scene(stage.model, absent).segmentation()
+    mask = max(
+        _regions(np.isin(first, stage.group)), key=lambda m: int(np.isin(first[m], stage.target).sum()), default=None
+    )
+    if mask is None or not np.isin(first[mask], stage.target).any():
+        return None
+    box = _box_of(mask)
+    beside = [m for geoms in (stage.group, *stage.clutter) for m in _regions(np.isin(first, geoms) & ~mask)]
+    touched: Array | None = None
     for frame in range(1, FRAMES + 1):
         nearness = min(max(frame - 2, 0) / (CONTACT - 2), 1.0)
         seen = frame > 2
         pose = (0.35 + 0.65 * nearness) * grasp.pose
-        if seen:
-            stage.hand.place(grasp.rotation, (1 - nearness) * away + nearness * grasp.position_m, pose)
-        scene = render.Scene(stage.model, absent if not seen else stage.data.qpos)
         drawn = config.pictures == "all" or frame in (1, CONTACT)
-        if frame == 1:
-            box = _box_of(np.isin(scene.segmentation(), stage.group))
-            if box is None:
-                return None
-        if frame == CONTACT:  # what the detector still sees of the object behind the hand
-            visible = np.isin(scene.segmentation(), stage.group)
-            touched = _box_of(visible) if visible.sum() > 60 else None
-            touched = box if touched is None else touched
-        if drawn:
-            write_atomically(root / "frames" / video / f"frame_{frame:010d}.jpg", _jpeg(scene.rgb()))
-        assert box is not None  # set in the first frame
+        qpos, shift = _moved(stage, absent, max(frame - CONTACT, 0) / (FRAMES - CONTACT))
+        if seen:
+            place = (1 - nearness) * away + nearness * grasp.position_m + shift
+            stage.hand.place(grasp.rotation, place, pose)
+            hand = stage.data.qpos[stage.hand.qpos]
+            qpos[stage.hand.qpos] = hand
+        scene = render.Scene(stage.model, qpos) if drawn else None
+        if frame == CONTACT and scene is not None:  # what the detector still sees of the object behind the hand
+            visible = max(_regions(np.isin(scene.segmentation(), stage.group) & mask), key=np.sum, default=None)
+            touched = box if visible is None else _box_of(visible)
+        if scene is not None:
+            picture = scene.rgb() if smooth else scene.rgbd(shadows=shadows)[0]
+            write_atomically(root / "frames" / video / f"frame_{frame:010d}.jpg", _jpeg(picture))
         hands, objects = [], []
         contact = frame >= CONTACT or (seen and rng.random() < noise.false_contact)
         keypoints = stage.hand.keypoints_m()
@@ -208,8 +248,10 @@ def make_clip(config: SyntheticConfig, index: int) -> dict[str, str] | None:
         messages.append(epic_protobuf.encode(video, frame, hands, objects, WIDTH, HEIGHT))
         if frame == 1:
             found = [] if rng.random() < noise.missed else [_shaken(box, noise, rng)]
+            found += [_shaken(_box_of(m), noise, rng) for m in beside if rng.random() >= noise.missed]
             extra = rng.uniform([0, 0], [WIDTH - 80, HEIGHT - 80])
-            found.append(np.concatenate([extra, extra + rng.uniform(30, 80, 2)]))
+            if rng.random() < noise.phantom:
+                found.append(np.concatenate([extra, extra + rng.uniform(30, 80, 2)]))
             write_atomically(
                 root / "detic" / video / f"{frame:010d}.npz",
                 _npz(

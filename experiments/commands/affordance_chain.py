@@ -51,6 +51,8 @@ def show(row: Mapping[str, Any]) -> None:
         train_command.show(row)
     elif row["part"] == "labels":
         print(f"labels: shard {row['shards']} of {row['of']}", flush=True)
+    elif row["part"] == "choice":
+        print(f"choice: step {row['step']} of {row['of']}, loss {row['loss']:.2f}", flush=True)
     elif row["clips"] % 50 == 0 or row["clips"] == row["of"]:
         print(f"videos: clip {row['clips']} of {row['of']}", flush=True)
 
@@ -69,5 +71,7 @@ def run(args: Args) -> int:
     except (ValueError, OSError, RenderingUnavailableError) as error:
         raise UsageError(str(error)) from error
     print(f"{done.labels.labels} labels from {args.clips} clips; weights: {done.training.weights}")
-    print(f"next: deft tune PickCup --prior affordance --weights affordance={done.training.weights}")
+    print(
+        f"next: deft tune PickCup --prior affordance --weights affordance={done.training.weights} choice={done.choice}"
+    )
     return 0

@@ -20,18 +20,21 @@ class Args:
     """Trains a network; an interrupted run goes on from its last checkpoint when started again.
 
     Attributes:
-        what: affordance: the network f of the prior; encoder: a small visual encoder by R3M's objective, of which only
-            --data, --out, --seed, --lr, --steps and --batch count.
+        what: affordance: the network f of the prior. encoder: a small visual encoder by R3M's objective, of which only
+            --data, --out, --seed, --lr, --steps and --batch count. choice: the network that tells which of several
+            things the words mean; same options. speed: no training, but images a second of the affordance network's
+            loop beside a plain fp32 loop, and their ratio, in one run (--preset, --batch, --steps).
         data: folders of label shards, as deft extract writes them; for the encoder one folder of synthetic videos with
-            every picture.
+            every picture, for the choice one of EPIC-KITCHENS' form with HaMeR poses, for speed none.
         out: folder of weights, checkpoints, log and overlay pictures.
         preset: paper (the paper's sizes) or small (a few MB, for CPUs).
         trunk: first weights of the trunk: random, r3m or resnet18 (the last two need --weights).
         text: stand-in-text, or clip-vit-b-32 (needs --weights clip=PATH).
         weights: NAME=PATH.
+        start: a network of the same preset to go on from with these data, such as the shipped one.
         seed: of first weights, order and augmentation.
         epochs: passes over the data; 0 for the paper's.
-        steps: steps of the encoder's training; 0 for its own default.
+        steps: steps of the encoder's or the choice's training, or to measure; 0 for each one's default.
         batch: labels a step; 0 for the paper's.
         lr: learning rate of Adam; 0 for the paper's.
         validation: share of the clips held out.
@@ -39,13 +42,14 @@ class Args:
         resume: go on where an interrupted run of the same configuration stopped.
     """
 
-    what: Annotated[Literal["affordance", "encoder"], tyro.conf.Positional]
-    data: tuple[Path, ...]
+    what: Annotated[Literal["affordance", "encoder", "choice", "speed"], tyro.conf.Positional]
+    data: tuple[Path, ...] = ()
     out: Path = Path("runs/affordance")
     preset: Literal["paper", "small"] = "paper"
     trunk: str = "random"
     text: str = "stand-in-text"
     weights: tuple[str, ...] = ()
+    start: Path | None = None
     seed: int = 0
     epochs: int = 0
     steps: int = 0
@@ -85,15 +89,48 @@ def _encoder(args: Args) -> int:
     return 0
 
 
+def _choice(args: Args) -> int:
+    from deft_env.prior.choice import ChoiceTrainConfig, read_choices, train_choice
+    from deft_env.video.extract import ExtractConfig, open_dataset
+
+    if len(args.data) != 1:
+        raise UsageError(f"--data: expected one folder of videos, got {len(args.data)}")
+    out = args.out / "choice.safetensors"
+    chosen = {name: getattr(args, name) for name in ("steps", "batch", "lr") if getattr(args, name)}
+    try:
+        found = read_choices(open_dataset(ExtractConfig("epic-kitchens", str(args.data[0]), "-", poses="hamer")))
+        train_choice(found, ChoiceTrainConfig(str(out), seed=args.seed, **chosen), print)
+    except (ValueError, OSError) as error:
+        raise UsageError(str(error)) from error
+    print(f"{out}; use it with: --prior affordance --weights choice={out}")
+    return 0
+
+
+def _speed(args: Args) -> int:
+    from deft_env.prior import speed
+
+    steps = args.steps or speed.STEPS
+    found = speed.measure(args.preset, args.batch or paper.AFFORDANCE_BATCH, steps=steps, warmup=max(steps // 4, 1))
+    print(
+        f"{args.preset} on {found.device}: plain fp32 loop {found.plain_images_per_s:.0f} images/s, "
+        f"this one {found.images_per_s:.0f} images/s, ratio {found.ratio:.2f}"
+    )
+    return 0
+
+
 def run(args: Args) -> int:
     """Trains, and says where the weights are and how to use them."""
     from deft_env.prior.train import TrainConfig, train
 
+    if args.what == "speed":
+        return _speed(args)
+    if not args.data:
+        raise UsageError("--data: expected at least one folder")
     for folder in args.data:
         if not folder.is_dir():
             raise UsageError(f"--data {folder}: there is no such folder; deft extract makes one")
-    if args.what == "encoder":
-        return _encoder(args)
+    if args.what != "affordance":
+        return {"encoder": _encoder, "choice": _choice}[args.what](args)
     weights = {name: str(path) for name, path in cfg.parse_weights(args.weights).items()}
     same = ("preset", "trunk", "text", "seed", "validation", "device", "resume")
     try:
@@ -101,6 +138,7 @@ def run(args: Args) -> int:
             tuple(map(str, args.data)),
             str(args.out),
             weights=weights,
+            start=str(args.start or ""),
             epochs=args.epochs or paper.AFFORDANCE_EPOCHS,
             batch=args.batch or paper.AFFORDANCE_BATCH,
             lr=args.lr or paper.AFFORDANCE_LR,

@@ -22,7 +22,10 @@ def test_chain_extract_and_train(tmp_path, capsys):
     assert code == 0
     weights = out / "network" / "affordance.safetensors"
     assert weights.is_file()
-    assert f"affordance={weights}" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert f"affordance={weights}" in said
+    assert f"choice={out / 'network' / 'choice.safetensors'}" in said
+    assert (out / "network" / "choice.safetensors").is_file()
 
     labels = tmp_path / "labels"
     read = ["--root", str(out / "videos"), "--out", str(labels), "--poses", "hamer"]
@@ -38,12 +41,21 @@ def test_chain_extract_and_train(tmp_path, capsys):
     assert (tmp_path / "network" / "affordance.safetensors").is_file()
 
 
+def test_speed_prints_both_loops_and_their_ratio(capsys):
+    assert cli.main(["train", "speed", "--preset", "small", "--batch", "4", "--steps", "2"]) == 0
+    said = capsys.readouterr().out
+    plain, ours, ratio = (float(said.split(word)[1].split()[0]) for word in ("loop", "this one", "ratio"))
+    assert ratio == pytest.approx(ours / plain, abs=0.1)
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (["extract", "nothing", "--root", ".", "--out", "o"], "expected one of"),
         (["extract", "ego4d", "--root", "not-there", "--out", "o"], "no such folder"),
         (["train", "affordance", "--data", "not-there"], "deft extract makes one"),
+        (["train", "affordance"], "at least one folder"),
+        (["train", "choice", "--data", "."], "EPIC_100"),
         (["affordance-chain", "o", "--tasks", "Nothing"], "unknown Nothing"),
         (["affordance-check", "Nothing"], "unknown task 'Nothing'"),
         (["affordance-check", "--scenes", "1"], "at least 2"),

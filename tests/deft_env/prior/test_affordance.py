@@ -9,7 +9,7 @@ torch = pytest.importorskip("torch")
 
 from deft_env import grasp  # noqa: E402
 from deft_env.episode import FRAME_SHAPE, EpisodeKey, Frame  # noqa: E402
-from deft_env.prior import checkpoint, network, retarget  # noqa: E402
+from deft_env.prior import checkpoint, network, pinch, retarget  # noqa: E402
 from deft_env.prior.affordance import AffordancePrior, thickness_m  # noqa: E402
 from deft_env.prior.prior import PriorFailureError  # noqa: E402
 from deft_env.prior.segmentation import segment  # noqa: E402
@@ -60,7 +60,7 @@ def weights(tmp_path_factory):
 
 @pytest.mark.parametrize(("column", "row"), [(320, 240), (250, 300), (400, 200)])
 def test_contact_wrist_and_fingers_arrive_in_the_robot_frame(weights, column, row):
-    xi = AffordancePrior(weights, inside=False)(frames(frame(column, row)), TASK)[0]
+    xi = AffordancePrior(weights, inside=False, pinches=False)(frames(frame(column, row)), TASK)[0]
     expected = [0.45 - (row - 240) * 0.66 / 600, -(column - 320) * 0.66 / 600, 0.04]
     assert np.allclose(xi[grasp.MU], expected, atol=2e-3)
     assert np.allclose(xi[grasp.WRIST], [0.1, -0.2, 0.3], atol=1e-4)
@@ -72,11 +72,22 @@ def test_contact_wrist_and_fingers_arrive_in_the_robot_frame(weights, column, ro
 
 def test_inside_moves_along_the_view_by_half_the_width(weights):
     picture = frame()
-    out = AffordancePrior(weights, inside=False)(frames(picture), TASK)[0]
-    inside = AffordancePrior(weights)(frames(picture), TASK)[0]
+    out = AffordancePrior(weights, inside=False, pinches=False)(frames(picture), TASK)[0]
+    inside = AffordancePrior(weights, pinches=False)(frames(picture), TASK)[0]
     half = thickness_m(segment(picture), picture)
     assert half == pytest.approx(2 * 60 * 0.66 / 600 / np.sqrt(12), rel=0.02)
     assert out[2] - inside[2] == pytest.approx(min(half, 0.035), abs=1e-3)
+
+
+def test_a_pinch_brings_the_middle_between_the_pads_to_the_contact(weights, monkeypatch):
+    monkeypatch.setattr(pinch, "WIDEST_M", 0.2)  # the constant pose of these weights counts as a pinch
+    copied = AffordancePrior(weights, inside=False, pinches=False)(frames(frame()), TASK)[0]
+    pinched = AffordancePrior(weights, inside=False)(frames(frame()), TASK)[0]
+    found = pinch.retarget_pinch(retarget.pose_from_anatomical(np.tile([0.0, 0.0, 0.5], (15, 1))))
+    turn = grasp.wrist_to_rotation(pinched[grasp.WRIST], NOMINAL)
+    assert np.allclose(pinched[grasp.MU] + turn @ found.middle_m, copied[grasp.MU], atol=1e-9)
+    assert np.allclose(pinched[grasp.FINGERS], found.joints_rad, atol=1e-3)
+    assert np.allclose(pinched[grasp.WRIST], copied[grasp.WRIST])
 
 
 def test_rows_do_not_depend_on_the_batch(weights):
@@ -89,7 +100,7 @@ def test_rows_do_not_depend_on_the_batch(weights):
 
 
 def test_hole_at_the_contact_is_bridged_and_no_object_is_said(weights):
-    xi = AffordancePrior(weights, inside=False)(frames(frame(hole=True)), TASK)[0]
+    xi = AffordancePrior(weights, inside=False, pinches=False)(frames(frame(hole=True)), TASK)[0]
     assert xi[2] == pytest.approx(0.04, abs=2e-3)
     empty = frame()
     empty.depth_m[:] = 0.7

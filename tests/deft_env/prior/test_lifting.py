@@ -77,3 +77,22 @@ def test_snap_leaves_smooth_surfaces_and_flying_pixels_alone(flat):
     assert np.allclose(lifting.snap(flat, [305.0, 200.5]), [305.0, 200.5])
     flat[198:200, 300:302] = 0.3
     assert np.allclose(lifting.snap(flat, [305.0, 200.5]), [305.0, 200.5])
+
+
+def test_snap_stays_on_a_part_as_narrow_as_what_is_held(flat):
+    """A knob behind the edge of a chest: the edge is nearer to the camera, but far wider than the hand's opening."""
+    flat[:] = 0.9
+    flat[200:400, :] = 0.6
+    flat[190:200, 300:312] = 0.68
+    knob = [306.0, 195.0]
+    assert lifting.snap(flat, knob)[1] > 200  # nothing known: the front is taken
+    mask = flat < 0.8
+    assert np.allclose(lifting.snap(flat, knob, mask, held_px=14.0), knob)
+    assert lifting.snap(flat, knob, mask, held_px=2.0)[1] > 200
+
+
+def test_snap_takes_the_nearest_spot_of_a_leaning_handle(flat):
+    """The end that leans towards the camera is nearer to it, but the hand is at the handle's middle."""
+    rows = np.arange(150, 250)
+    flat[150:250, 310:316] = (0.70 - 0.0006 * (rows - 150))[:, None]
+    assert abs(lifting.snap(flat, [303.0, 200.5])[1] - 200.5) < 4.0

@@ -20,7 +20,7 @@ def test_orientation_reaches_ahead_and_down_with_the_palm_to_the_left(heading, t
     assert np.allclose(R @ [0, -1.0, 0], [-np.sin(heading), np.cos(heading), 0])
 
 
-@pytest.mark.parametrize("half_width", [0.006, 0.012, 0.025])
+@pytest.mark.parametrize("half_width", [0.006, 0.012, 0.018])
 @pytest.mark.parametrize("heading", [0.0, 0.7])
 def test_pinch_brings_the_pads_to_both_sides_of_the_part(half_width, heading):
     R = human_hand.orientation(heading, 1.2)

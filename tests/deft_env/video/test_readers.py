@@ -137,7 +137,7 @@ def test_epic_messages_agree_with_protobuf():
     def message(name, *rows):
         made = file.message_type.add(name=name)
         for field, number, type_, repeated, type_name in rows:
-            made.field.add(name=field, number=number, type=type_, type_name=type_name,
+            made.field.add(name=field, number=number, type=type_, type_name=type_name or None,
                            label=kind.LABEL_REPEATED if repeated else kind.LABEL_OPTIONAL)  # fmt: skip
 
     f32, i32, sub = kind.TYPE_FLOAT, kind.TYPE_INT32, kind.TYPE_MESSAGE
