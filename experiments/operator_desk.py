@@ -76,6 +76,8 @@ class Desk:
                 last = self._last if self._last >= 0 and self.run.episodes[self._last].told is None else -1
                 more = self.run.next_k is not None
                 todo = "set up the next scene" if more else "all episodes are scored; ready ends the fine-tuning"
+                if self.run.mishap:
+                    todo = f"the last attempt does not count ({self.run.mishap}): {todo}"
                 self.console.show(
                     phase="scene", last_scored=last, k=self._next(), correcting=False, label=self._label(), note=todo
                 )

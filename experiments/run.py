@@ -128,7 +128,7 @@ class Run:
         self.evaluated: dict[tuple[str, int, str, int], int] = {}
         """(policy, after, split, k) -> attempts of an evaluation episode so far; done ones are -1."""
         self.cursor = 0
-        self._mishaps = 0
+        self._mishaps, self.mishap = 0, ""
         self._store = store
         store.add_run(self.id, config.as_dict(), provenance or {})
         for event in store.events(self.id):
@@ -224,7 +224,7 @@ class Run:
         """
         self._emit("executed", self.episodes[k], outcome_payload(outcome), seconds)
         if outcome.status.counts:
-            self._mishaps = 0
+            self._mishaps, self.mishap = 0, ""
         else:
             self._mishap(self.key(k), f"{outcome.status}: {outcome.reason or 'no reason given'}")
 
@@ -267,7 +267,7 @@ class Run:
         """Records an executed evaluation episode of a frozen policy."""
         self._evaluation_event("executed", policy, after, key, payload, seconds)
         if Status(payload["status"]).counts:
-            self._mishaps = 0
+            self._mishaps, self.mishap = 0, ""
         else:
             self._mishap(key, f"{payload['status']}: {payload['reason'] or 'no reason given'}")
 
@@ -381,7 +381,7 @@ class Run:
 
     def _mishap(self, key: EpisodeKey, why: str) -> None:
         """Counts faults and voids in a row since the run was opened, so that a mended rig starts from none."""
-        self._mishaps += 1
+        self._mishaps, self.mishap = self._mishaps + 1, why
         if self._mishaps >= MAX_ATTEMPTS:
             raise RigError(
                 f"episode {key} was faulted or voided {MAX_ATTEMPTS} times (last: {why}); everything is stored: "

@@ -17,9 +17,15 @@ from rich.table import Table
 class Progress:
     """Progress bars where standard error is a terminal, plain lines where it is a file."""
 
-    def __init__(self) -> None:
-        """Opens nothing yet."""
+    def __init__(self, *, bars: bool = True) -> None:
+        """Opens nothing yet.
+
+        Args:
+            bars: False where a person is asked on the same terminal: bars are drawn over the question, and swallow it
+                for as long as its line has no end.
+        """
         self.console = Console(stderr=True)
+        self._plain = not (bars and self.console.is_terminal)
         self._bars = Bars(
             TextColumn("{task.description:<12}"),
             BarColumn(),
@@ -28,7 +34,7 @@ class Progress:
             TimeRemainingColumn(),
             TextColumn("{task.fields[note]}"),
             console=self.console,
-            disable=not self.console.is_terminal,
+            disable=self._plain,
         )
 
     def __enter__(self) -> Self:
@@ -55,7 +61,7 @@ class Progress:
         def advance(steps: int, note: str) -> None:
             self._bars.update(task, advance=steps, note=note)
             shown[0] += steps
-            if not self.console.is_terminal and (shown[0] - shown[1] >= total / 10 or shown[0] >= total > shown[1]):
+            if self._plain and (shown[0] - shown[1] >= total / 10 or shown[0] >= total > shown[1]):
                 shown[1] = shown[0]
                 self.say(f"{name}: {shown[0]}/{total} {note}".rstrip())
 

@@ -153,7 +153,7 @@ def run(args: Args) -> int:
     with make_parts(config, weights) as parts:
         folder = folder or _new_folder(args, config)
         durable = parts.rig.real or parts.reward.needs_operator
-        with Store(folder, "w", durable=durable) as store, terminal.Progress() as progress:
+        with Store(folder, "w", durable=durable) as store, terminal.Progress(bars=not durable) as progress:
             try:
                 with operator_desk.console(parts, args.console_port if args.console else None) as console:
                     result = _tune(args, config, parts, store, folder, progress, console)
@@ -203,10 +203,15 @@ def _tune(
         desk = operator_desk.Desk(run, console, keeper) if parts.reward.needs_operator else None
     loop = Lockstep([run], parts, store, inbox=desk, keeper=desk or keeper, before_ask=snapshots)
     with progress.bar("fine-tuning", config.episodes, sum(e.counts for e in run.episodes)) as advance:
+        shown = [sum(e.counts for e in run.episodes)]
 
-        def show(done: int) -> None:
+        def show(_: int) -> None:
+            if run.mishap:
+                progress.say(f"this attempt does not count, the episode runs again: {run.mishap}")
+            counted = sum(e.counts for e in run.episodes)
             last = next((e for e in reversed(run.episodes) if e.rewards), None)
-            advance(done, "" if last is None else f"reward {last.rewards[-1]:.2f}")
+            advance(counted - shown[0], "" if last is None else f"reward {last.rewards[-1]:.2f}")
+            shown[0] = counted
 
         loop.run_to_end(show)
     snapshots(run)

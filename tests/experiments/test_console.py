@@ -166,6 +166,20 @@ def test_void_runs_the_same_trial_again(session: Session) -> None:
     assert kinds == ["asked", "executed", "voided", "asked", "executed"]
 
 
+def test_the_page_says_why_an_attempt_does_not_count(session: Session) -> None:
+    _wait(session, "scene")
+    _do(session, "ready")
+    _wait(session, "score", 0)
+    _do(session, "void", k=0, reason="cup fell")
+    _wait(session, "scene", 0)
+    assert "cup fell" in session.console.view.note
+    _do(session, "ready")
+    _wait(session, "score", 0)
+    _do(session, "score", k=0, score=0.5)
+    _wait(session, "scene", 1)
+    assert "does not count" not in session.console.view.note
+
+
 @pytest.mark.parametrize(
     "action",
     [

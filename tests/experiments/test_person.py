@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import os
+import select
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -134,3 +140,35 @@ def test_evaluation_without_a_judge_says_so(config: Any, parts: Any, store: Stor
     parts.rig = RealLike(parts.rig)
     with pytest.raises(RigError, match="nobody said whether it succeeded"):
         evaluate.evaluate([evaluate.prior_alone(run)], parts, store, trials=1)
+
+
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs pseudo-terminals")
+def test_a_person_at_a_terminal_sees_the_question(tmp_path: Path) -> None:
+    """On a real terminal a progress bar would be drawn over the question, and keep its unfinished line to itself."""
+    master, slave = os.openpty()
+    words = ["tune", "PickCup", "--rig", "landscape", "--agent", "random", "--reward", "human", "--no-eval"]
+    code = "import sys; from deft_experiments.cli import main; sys.exit(main(sys.argv[1:]))"
+    command = [sys.executable, "-c", code, *words, "--episodes", "2", "--out", str(tmp_path / "run")]
+    process = subprocess.Popen(command, stdin=slave, stdout=slave, stderr=slave)
+    os.close(slave)
+    seen, answered = "", 0
+    try:
+        deadline = time.monotonic() + 120.0
+        while answered < 2:
+            assert time.monotonic() < deadline, seen
+            assert select.select([master], [], [], 120.0)[0], seen
+            seen += os.read(master, 4096).decode(errors="replace")
+            if seen.count("score from 0 to 1") > answered:
+                answered += 1
+                os.write(master, b"0.5 y\n")
+        with contextlib.suppress(OSError):  # the terminal's other end closes when the program ends
+            while time.monotonic() < deadline and select.select([master], [], [], 120.0)[0]:
+                seen += os.read(master, 4096).decode(errors="replace")
+        assert process.wait(60) == 0, seen
+    finally:
+        process.kill()
+        process.wait()
+        os.close(master)
+    with Store(tmp_path / "run", "r") as store:
+        (run,) = store.runs()
+        assert [e.payload["reward"] for e in store.events(run) if e.kind == "scored"] == [0.5, 0.5]
