@@ -102,6 +102,7 @@ class Run:
         agent: replayed, ready for the next ask.
         episodes: what happened, by k.
         cursor: sequence number of the next event.
+        mishap: why the newest attempt did not count; empty after one that did.
     """
 
     def __init__(
