@@ -147,8 +147,9 @@ def _intro(folder: Path, played: Path) -> str:
                 )
     said = "; ".join(f"{commit} ({', '.join(dict.fromkeys(of))})" for commit, of in commits.items())
     text = [
-        "Everything here is simulated: no robot, no person. Success is the task's boolean; the interval of a learned "
-        "agent is over seeds, since the trials of one frozen policy are a cluster.",
+        "Everything here is simulated: no robot, no person; unless a row says otherwise, agents are told the judge's "
+        "graded score in a person's place and see the prior's grasp, no picture. Success is the task's boolean; the "
+        "interval of a learned agent is over seeds, since the trials of one frozen policy are a cluster.",
         "",
         f"Written by `deft results` from stored sweeps. Commits at which runs were begun: {said}. {about}.",
     ]
