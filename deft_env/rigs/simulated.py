@@ -13,7 +13,7 @@ from deft_env.demonstration import Demonstration
 from deft_env.episode import EpisodeKey, Frame, Outcome, Status
 from deft_env.registries import tasks
 from deft_env.rigs.rig import Frames, Rig, SceneTruth
-from deft_env.sim import controls, execute, names, render, world
+from deft_env.sim import controls, execute, memory, names, render, world
 from deft_env.sim.scenes import SceneModels, layout
 from deft_env.tasks import judging
 from deft_env.tasks.judging import PHASES
@@ -22,6 +22,8 @@ from deft_env.tasks.task import PHASE_SIGNAL, Scene, Task
 Array = NDArray[np.float64]
 FILM_EVERY_TICKS: Final = 5
 """A film has ten frames a second of simulated time."""
+EPISODES_A_TRIM: Final = 512
+"""Freed memory is given back after so many episodes: it costs milliseconds, they cost seconds."""
 FILM_SIZE: Final = (320, 240)
 
 
@@ -73,6 +75,7 @@ class SimulatedRig(Rig):
         self._keys: tuple[EpisodeKey, ...] = ()
         self._scenes: list[Scene] = []
         self._drawn: dict[int, Any] = {}
+        self._played = 0
 
     def task(self, name: str) -> Task:
         """The task of a name, with its models cached for this rig's life."""
@@ -146,6 +149,10 @@ class SimulatedRig(Rig):
             self._play(members, models, owners, scenes, keys, plan, outcomes)
             for i in members:
                 owners[i].recycle(scenes[i], models[i])
+        self._played += n
+        if self._played >= EPISODES_A_TRIM:
+            self._played = 0
+            memory.give_back()
         return [outcome for outcome in outcomes if outcome is not None]
 
     def _play(
