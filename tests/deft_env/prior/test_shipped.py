@@ -7,16 +7,15 @@ pytest.importorskip("mujoco")
 
 from deft_env.prior import checkpoint
 from deft_env.prior.affordance import AffordancePrior, weights_file
-from deft_env.registries import TASK_WORDS, tasks
 from deft_env.sim.render import RenderingUnavailableError
 
-STATED = {"contact_px": 20.1, "wrist_deg": 16.6, "robot_joint_deg": 3.9}
-"""Means on 49 held-out labels (seed 2), as the model card has them."""
+STATED = {"contact_px": 14.7, "wrist_deg": 15.1, "robot_joint_deg": 4.2}
+"""Means on 57 held-out labels, as the model card has them."""
 
 
 def test_card():
     path = weights_file(None)
-    assert path.stat().st_size < 10e6
+    assert path.stat().st_size < 4e6
     network, card = checkpoint.load_network(path)
     assert card.text_encoder == "stand-in-text"
     assert card.trunk == "random"
@@ -32,13 +31,12 @@ def test_stated_error_on_held_out_videos(tmp_path):
     from deft_env.video.extract import ExtractConfig, extract
     from deft_env.video.synthetic import SyntheticConfig, make_videos
 
-    names = tuple(n for n in TASK_WORDS if n not in ("PickGrape",) and tasks.entry(n))
     try:
-        make_videos(SyntheticConfig(str(tmp_path / "v"), 32, seed=3, tasks=names, shapes=0.3))
+        make_videos(SyntheticConfig(str(tmp_path / "v"), 32, seed=3, shapes=0.2))
     except RenderingUnavailableError as error:
         pytest.skip(str(error))
     extract(ExtractConfig("epic-kitchens", str(tmp_path / "v"), str(tmp_path / "l"), poses="hamer"))
     means = evaluate(None, [tmp_path / "l"], tmp_path / "overlay.png").means()
     for name, stated in STATED.items():
-        # 25 labels have a standard error of about 15 % of the mean.
+        # Some 28 labels have a standard error of about 15 % of the mean.
         assert means[name] < 1.5 * stated, f"{name}: {means[name]:.1f}, stated {stated}"
