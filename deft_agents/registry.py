@@ -205,6 +205,7 @@ def _register_built_ins() -> None:
         summary="CMA-ES warm-started from prior or foreign episodes",
     )
     register_search("gp", f"{search}.gp:GP", summary="our own: a Gaussian process with the structure of a grasp")
+    register_search("gp-steep", f"{search}.gp:SteepGP", summary="gp, whose prior mean falls faster along position")
     register_search("random", f"{search}.simple:RandomSearch", summary="draws from the initial distribution")
     register_search("sobol", f"{search}.simple:SobolSearch", summary="the same, evenly spread (scrambled Sobol)")
     nevergrad = f"{search}.nevergrad_family:Nevergrad"
