@@ -7,9 +7,7 @@ import json
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any
-
-import tyro
+from typing import Any
 
 from deft_env import paper
 from deft_experiments import config as cfg
@@ -24,7 +22,7 @@ _OPTIONS = ("rig_config", "prior_config", "reward_config")
 
 
 @dataclass(frozen=True)
-class Args:
+class Args(sweeping.PartArgs):
     """Runs every agent on every task with every seed; agents meet the same scenes, and share episodes per search.
 
     Attributes:
@@ -34,14 +32,6 @@ class Args:
         episodes: fine-tuning episodes a run.
         trials: evaluation episodes a split; 0 for none.
         eval_at: evaluate the policies distilled after these episodes, for example 10 20 30; default: the last.
-        reward: what agents are told.
-        prior: what fine-tuning starts from.
-        rig: what executes grasps.
-        encoder: image features that policies see.
-        rig_config: options of the rig, NAME=VALUE or a JSON file.
-        prior_config: options of the prior, likewise.
-        reward_config: options of the reward, likewise.
-        weights: NAME=PATH of weights that a part needs.
         workers: processes; 0 for one a core.
         ray: address of a Ray cluster, or auto, or local; then the shards run there.
         out: folder to make; default runs/<time>-bench.
@@ -55,19 +45,11 @@ class Args:
     episodes: int = paper.EPISODES
     trials: int = 20
     eval_at: tuple[int, ...] = ()
-    reward: str = "oracle"
-    prior: str = "simulated"
-    rig: str = "simulated"
-    encoder: str = "none"
-    rig_config: tuple[str, ...] = ()
-    prior_config: tuple[str, ...] = ()
-    reward_config: tuple[str, ...] = ()
-    weights: tuple[str, ...] = ()
     workers: int = 1
     ray: str = ""
     out: Path | None = None
     resume: Path | None = None
-    json: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    json: sweeping.Flag = False
 
 
 def asked(args: Args) -> dict[str, Any]:

@@ -26,7 +26,7 @@ SEEDS_AT_ONCE = 5
 
 
 @dataclass(frozen=True)
-class Args:
+class Args(sweeping.PartArgs):
     """Compares two agents by their pooled success after all episodes, on the same scenes and seeds.
 
     The primary measure is named before anything runs: success after --episodes, mean over tasks and --split, one number
@@ -46,14 +46,10 @@ class Args:
         episodes: fine-tuning episodes a run.
         eval_at: evaluate after these episodes too, for the episodes to reach DEFT's level.
         no_reference: leave out DEFT's own runs; then no level to reach is given.
-        reward: what agents are told.
-        prior: what fine-tuning starts from.
-        rig: what executes grasps.
-        rig_config: options of the rig, NAME=VALUE or a JSON file.
-        encoder: image features that policies see.
         workers: processes; 0 for one a core.
         ray: address of a Ray cluster, or auto, or local.
-        out: folder; runs that it holds already are used. Default runs/<time>-compare.
+        out: folder; one that exists is gone on with: runs that it holds already are not run again. Default
+            runs/<time>-compare.
         json: print the result as JSON.
     """
 
@@ -69,11 +65,6 @@ class Args:
     episodes: int = paper.EPISODES
     eval_at: tuple[int, ...] = cfg.SNAPSHOTS
     no_reference: sweeping.Flag = False
-    reward: str = "oracle"
-    prior: str = "simulated"
-    rig: str = "simulated"
-    rig_config: tuple[str, ...] = ()
-    encoder: str = "none"
     workers: int = 0
     ray: str = ""
     out: Path | None = None
@@ -106,6 +97,7 @@ def _check(args: Args) -> tuple[list[str], tuple[int, ...]]:
 def run(args: Args) -> int:
     """Runs what is missing, compares, and says what was found."""
     tasks, at = _check(args)
+    weights = cfg.parse_weights(args.weights)
     base = cfg.RunConfig(
         task=tasks[0],
         prior=args.prior,
@@ -114,6 +106,9 @@ def run(args: Args) -> int:
         encoder=args.encoder,
         episodes=args.episodes,
         rig_options=cfg.parse_options(args.rig_config, "--rig-config"),
+        prior_options=cfg.parse_options(args.prior_config, "--prior-config"),
+        reward_options=cfg.parse_options(args.reward_config, "--reward-config"),
+        weights={name: cfg.file_hash(path) for name, path in weights.items()},
     )
     parts.check_names(base)
     agents = list(dict.fromkeys([args.a, args.b, *([] if args.no_reference else [REFERENCE])]))
@@ -121,7 +116,7 @@ def run(args: Args) -> int:
     seeds = args.seeds
     while True:
         # The agents of the test decide when it ends; the reference runs on the same seeds.
-        whole = sweep.Plan(tuple(sweep.jobs(base, agents, tasks, seeds)), args.trials, at)
+        whole = sweep.Plan(tuple(sweep.jobs(base, agents, tasks, seeds)), args.trials, at, weights)
         again = f"the same command with --out {folder}"
         if not sweeping.carry_out(whole, folder, workers=args.workers, ray=args.ray, again=again):
             return sweeping.INTERRUPTED

@@ -22,6 +22,31 @@ INTERRUPTED = 130
 Flag = Annotated[bool, tyro.conf.FlagCreatePairsOff]
 
 
+@dataclass(frozen=True, kw_only=True)
+class PartArgs:
+    """Options of commands that take every part of a run by name.
+
+    Attributes:
+        reward: what agents are told.
+        prior: what fine-tuning starts from.
+        rig: what executes grasps.
+        encoder: image features that policies see.
+        rig_config: options of the rig, NAME=VALUE or a JSON file; for the real rig its YAML, TOML or JSON file.
+        prior_config: options of the prior, NAME=VALUE or a JSON file.
+        reward_config: options of the reward, likewise.
+        weights: NAME=PATH of weights that a part needs, such as r3m=r3m.safetensors.
+    """
+
+    reward: str = "oracle"
+    prior: str = "simulated"
+    rig: str = "simulated"
+    encoder: str = "none"
+    rig_config: tuple[str, ...] = ()
+    prior_config: tuple[str, ...] = ()
+    reward_config: tuple[str, ...] = ()
+    weights: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True)
 class SweepArgs:
     """Options of every command that runs a sweep of the paper's methods.
@@ -36,7 +61,7 @@ class SweepArgs:
         heuristic: prior of the real-world-only row: heuristic, heuristic-run or heuristic-palm-down.
         rig: what executes grasps.
         encoder: image features that policies see.
-        rig_config: options of the rig, NAME=VALUE or a JSON file.
+        rig_config: options of the rig, NAME=VALUE or a JSON file; for the real rig its YAML, TOML or JSON file.
         weights: NAME=PATH of weights that a part needs, such as r3m=r3m.safetensors.
         workers: processes; 0 for one a core.
         ray: address of a Ray cluster, or auto, or local; then the shards run there.

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import deft_env
 from deft_experiments import anytime, cli, comparing, rates, statistics
 from deft_experiments.comparing import Scores
 from deft_experiments.store import Store
@@ -133,3 +134,24 @@ def test_compare_command_until_decided(tmp_path: Path, capsys: pytest.CaptureFix
     assert result["difference"]["estimate"] == pytest.approx(np.mean(by_seed[0]) - np.mean(by_seed[1]))
     assert set(result["reach"]) == {"level", "levels", "at", "cem+elite-mean", "random+best-seen", "deft"}
     assert np.array(result["wins"]["matrix"]).shape == (3, 3)
+
+
+def test_compare_hands_on_weights_and_options(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shipped = Path(deft_env.__file__).parent / "encoders" / "time-contrastive-synthetic.safetensors"
+    words = ["compare", "cem+elite-mean", "random+best-seen", "--tasks", "PickCup", "--rig", "landscape", "--json"]
+    words += ["--episodes", "3", "--eval-at", "3", "--trials", "1", "--seeds", "2", "--no-reference"]
+    words += ["--workers", "1", "--out", str(tmp_path)]
+    assert cli.main([*words, "--reward-config", "foo=1"]) != 0
+    assert "foo" in capsys.readouterr().err, "the option reaches the reward, which has none of this name"
+    assert cli.main([*words, "--prior-config", "foo=1"]) != 0
+    assert "foo" in capsys.readouterr().err
+    words += ["--reward", "time-contrastive", "--weights", f"time-contrastive={shipped}"]
+    assert cli.main(words) == 0
+    assert json.loads(capsys.readouterr().out)["seeds"] == 2
+    with Store(tmp_path) as store:
+        kept = [store.run(run)[0] for run in store.runs()]
+    assert len(kept) == 4
+    assert all(list(config["weights"]) == ["time-contrastive"] for config in kept)
+    assert cli.main(words) == 0, "an existing folder is gone on with"
+    assert "4 runs" in capsys.readouterr().err
+    assert cli.main([*words[:-1], "time-contrastive=nowhere"]) == 2
