@@ -102,12 +102,13 @@ def words(table: Table, found: Sequence[Finding], cells: Sequence[TableCell]) ->
     """The closing paragraph of a table."""
     sentences = []
     verdicts = (
-        ("holds", "Of the paper's findings these hold here"),
-        ("reversed", "These come out the other way round"),
-        ("open", "These our seeds do not decide"),
+        ("holds", False, "Of the paper's findings these hold here"),
+        ("reversed", False, "These come out the other way round"),
+        ("open", True, "These are not seen here, and a difference of the paper's size lies outside our interval"),
+        ("open", False, "These our seeds do not decide"),
     )
-    for verdict, opening in verdicts:
-        said = [_sentence(f) for f in found if f.verdict == verdict]
+    for verdict, smaller, opening in verdicts:
+        said = [_sentence(f) for f in found if f.verdict == verdict and (verdict != "open" or _smaller(f) == smaller)]
         if said:
             sentences.append(f"{opening}: {'; '.join(said)}.")
     idle = sorted({f.worse if f.worse != DEFT else f.better for f in found if f.verdict == "not run"})
@@ -131,6 +132,10 @@ def words(table: Table, found: Sequence[Finding], cells: Sequence[TableCell]) ->
             f"{len(compared) - far} of {len(compared)} cells."
         )
     return " ".join(sentences)
+
+
+def _smaller(f: Finding) -> bool:
+    return f.ours is not None and f.p is not None and f.ours.high < f.paper
 
 
 def _paper_drop(table: Table) -> str:

@@ -134,6 +134,9 @@ def test_turned_round_and_undecided_findings_are_said() -> None:
     g = np.random.default_rng(0)
     noise = filled(table, lambda *place: g.random(), seeds=4)
     assert {f.verdict for f in findings.findings(table, noise)} == {"open"}
+    same = filled(table, lambda row, task, split, seed: 0.1 + 0.1 * (seed % 3))
+    tested = findings.findings(table, same)
+    assert "a difference of the paper's size lies outside" in findings.words(table, tested, tables.cells(table, same))
     few = filled(table, papers_own(table), seeds=2)
     assert {f.verdict for f in findings.findings(table, few)} == {"open"}, "two seeds prove nothing"
     absent = {place: of for place, of in turned.items() if place[0].prior != "heuristic"}
