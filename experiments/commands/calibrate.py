@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from deft_experiments.errors import RigError, UsageError
 
 if TYPE_CHECKING:
+    from deft_env.rigs.real.fiducial import Board
+    from deft_env.rigs.real.joint_markers import MarkerConfig
     from deft_env.rigs.real.rig_devices import Devices
 
 Array = NDArray[np.float64]
@@ -33,19 +35,22 @@ class Args:
     view, obliquely from the backs towards the fingertips; the fingers then move through their ranges, the arm does not.
     Where the camera does not see all backs at once, take the fingers and the thumb one after the other
     (``--fingers index middle ring``, then ``--fingers thumb``): pairs are kept beside the output.
+    Board and markers are printed with ``--sheet FILE.pdf``, which touches no device.
 
     Attributes:
         what: camera or hand.
         rig_config: the rig's YAML, TOML or JSON file; its own calibration is not needed.
+        sheet: write the page to print instead, A4 in true size: the board (camera) or the links' markers (hand).
         out: file to write; default camera.json or hand.json beside the configuration.
         square_m: printed size of the board's squares.
         marker_m: printed size of the markers, on the board or on the links.
-        fingers: which fingers' markers are in view (hand only).
+        fingers: which fingers' markers are in view, or on the sheet (hand only).
         yes: do not ask before anything moves.
     """
 
     what: Annotated[Literal["camera", "hand"], tyro.conf.Positional]
-    rig_config: Path
+    rig_config: Path | None = None
+    sheet: Path | None = None
     out: Path | None = None
     square_m: float = 0.020
     marker_m: float | None = None
@@ -126,13 +131,47 @@ def _agreed(args: Args, what: str) -> None:
         raise UsageError("nothing was moved")
 
 
-def _camera(args: Args, out: Path, say: Callable[[str], None]) -> None:
-    from deft_env.rigs.real import calibration
+def _board(args: Args) -> Board:
     from deft_env.rigs.real.fiducial import Board
+
+    try:
+        return Board(square_m=args.square_m, marker_m=0.75 * args.square_m if args.marker_m is None else args.marker_m)
+    except ValueError as error:
+        raise UsageError(f"--square-m, --marker-m: {error}") from error
+
+
+def _markers(args: Args) -> MarkerConfig:
+    from deft_env.rigs.real.joint_markers import MarkerConfig
+
+    try:
+        return MarkerConfig() if args.marker_m is None else MarkerConfig(size_m=args.marker_m)
+    except ValueError as error:
+        raise UsageError(f"--marker-m: {error}") from error
+
+
+def _sheet(args: Args, path: Path, say: Callable[[str], None]) -> None:
+    from deft_env.rigs.real import sheets
+
+    if path.suffix.lower() != ".pdf":
+        raise UsageError(f"--sheet: expected a file that ends in .pdf, got {path}")
+    try:
+        made = (
+            sheets.board_sheet(_board(args))
+            if args.what == "camera"
+            else sheets.marker_sheet(_markers(args), args.fingers)
+        )
+        sheets.save(made, path)
+    except (ValueError, ImportError, OSError) as error:
+        raise UsageError(f"--sheet: {error}") from error
+    say(f"wrote {path}; print it at 100 %, and measure the ruler on it: {sheets.RULER_MM} mm")
+
+
+def _camera(args: Args, rig_config: Path, out: Path, say: Callable[[str], None]) -> None:
+    from deft_env.rigs.real import calibration
     from deft_env.rigs.real.rig_motion import poses, way_there
 
-    board = Board(square_m=args.square_m, marker_m=args.marker_m or 0.75 * args.square_m)
-    with devices(args.rig_config, parts=("camera", "arm")) as d:
+    board = _board(args)
+    with devices(rig_config, parts=("camera", "arm")) as d:
         here = d.arm.joints()
         if board.detect(d.capture().rgb) is None:
             raise RigError("camera: the board is not in view; bring it there in the arm's manual mode, then try again")
@@ -171,10 +210,10 @@ def _camera(args: Args, out: Path, say: Callable[[str], None]) -> None:
     say(f"wrote {out} and {picture} (the worst view: circles seen, crosses predicted)")
 
 
-def _hand(args: Args, out: Path, say: Callable[[str], None]) -> None:
+def _hand(args: Args, rig_config: Path, out: Path, say: Callable[[str], None]) -> None:
     from deft_env import grasp
     from deft_env.rigs.real import calibration
-    from deft_env.rigs.real.joint_markers import MarkerConfig, MarkerObserver, markers_of
+    from deft_env.rigs.real.joint_markers import MarkerObserver, markers_of
     from deft_env.rigs.real.motor_pairs import MotorPairs
 
     file = out.with_name(f"{out.stem}.pairs.npz")
@@ -182,7 +221,7 @@ def _hand(args: Args, out: Path, say: Callable[[str], None]) -> None:
         known = MotorPairs.load(file) if file.exists() else MotorPairs.none()
     except ValueError as error:
         raise UsageError(str(error)) from error
-    with devices(args.rig_config, parts=("camera", "hand")) as d:
+    with devices(rig_config, parts=("camera", "hand")) as d:
         order = [d.hand.names.index(name) for name in grasp.MOTOR_NAMES]
         back = [grasp.MOTOR_NAMES.index(name) for name in d.hand.names]
         motors = {m.name: m for m in d.settings.hand.motors}
@@ -191,8 +230,7 @@ def _hand(args: Args, out: Path, say: Callable[[str], None]) -> None:
             [motors[n].high_rad for n in grasp.MOTOR_NAMES],
             fingers=args.fingers,
         )
-        markers = MarkerConfig() if args.marker_m is None else MarkerConfig(size_m=args.marker_m)
-        observer = MarkerObserver(d.capture, markers)
+        observer = MarkerObserver(d.capture, _markers(args))
         _agreed(args, f"The fingers will move through {len(targets)} poses, the arm stays where it is.")
         d.hand.enable()
         d.hand.move(d.motors(np.zeros(16)))
@@ -228,8 +266,13 @@ def _hand(args: Args, out: Path, say: Callable[[str], None]) -> None:
 
 
 def run(args: Args) -> int:
-    """Moves, looks, solves, saves."""
-    out = args.out or args.rig_config.with_name(f"{args.what}.json")
+    """Moves, looks, solves, saves; with ``--sheet``, writes the page alone."""
     say = lambda text: print(text, file=sys.stderr, flush=True)  # noqa: E731
-    (_camera if args.what == "camera" else _hand)(args, out, say)
+    if args.sheet is not None:
+        _sheet(args, args.sheet, say)
+        return 0
+    if args.rig_config is None:
+        raise UsageError("--rig-config rig.yaml is missing; only --sheet FILE.pdf does without")
+    out = args.out or args.rig_config.with_name(f"{args.what}.json")
+    (_camera if args.what == "camera" else _hand)(args, args.rig_config, out, say)
     return 0

@@ -67,6 +67,8 @@ class MarkerConfig:
     def __post_init__(self) -> None:
         if set(self.ids) != set(_default_ids()) or len(set(self.ids.values())) != len(self.ids):
             raise ValueError(f"ids: expected one unique id for each of {sorted(_default_ids())}")
+        if not 0.0 < self.size_m <= 0.2:
+            raise ValueError(f"size_m: expected an edge of more than 0 and at most 0.2 m, got {self.size_m}")
 
 
 def _turns(finger: str, k: int, turn: Array) -> tuple[Array, Array]:
