@@ -144,6 +144,8 @@ def make_parts(config: RunConfig, weights: Mapping[str, Path] | None = None) -> 
         RigError: if the rig cannot start.
     """
     check_names(config)
+    if config.rig == "real" and not config.rig_options:
+        raise UsageError("--rig-config rig.yaml is missing: --rig real needs the file that describes the devices")
     single_thread()
     prior = _named(lambda: registries.make_prior(config.prior, config.prior_options, weights))
     reward = _named(lambda: registries.make_reward(config.reward, config.reward_options, weights))

@@ -38,8 +38,8 @@ class Args:
         prior: what fine-tuning starts from; `deft list priors`.
         rig: what executes grasps; `deft list rigs`.
         encoder: image features that the policy sees; none: it sees the prior's grasp alone.
-        rig_config: options of the rig, NAME=VALUE or a JSON file.
-        agent_config: options of the agent, likewise.
+        rig_config: options of the rig, NAME=VALUE or a JSON file; for the real rig its YAML, TOML or JSON file.
+        agent_config: options of the agent, NAME=VALUE or a JSON file.
         prior_config: options of the prior, likewise.
         reward_config: options of the reward, likewise.
         weights: NAME=PATH of weights that a part needs.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 import urllib.request
@@ -159,3 +160,19 @@ def test_a_stored_run_is_scored_again_and_corrected(
         (run,) = store.runs()
         last = store.events(run)[-1]
     assert (last.kind, last.k, last.payload["reward"], last.payload["success"]) == ("scored", 1, 0.75, True)
+
+
+def test_the_real_rig_needs_its_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["PickCup", "--rig", "real", "--reward", "human", "--out", str(tmp_path / "run")]
+    assert main(["tune", *words]) == 2
+    assert "--rig-config rig.yaml is missing" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("command", ["tune", "bench"])
+def test_help_says_which_files_the_real_rig_takes(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with contextlib.suppress(SystemExit):
+        main([command, "--help"])
+    # Boxes and line breaks are the terminal's.
+    words = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert "NAME=VALUE or a JSON file; for the real rig its YAML, TOML or JSON file" in words
