@@ -11,9 +11,9 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import numpy as np
 import tyro
@@ -46,7 +46,7 @@ class Args:
         json: print the JSON instead of the table.
     """
 
-    tasks: tyro.conf.Positional[tuple[str, ...]] = field(default=())
+    tasks: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[TASK ...]")] = ()
     priors: tuple[str, ...] = ("affordance", "heuristic", "simulated")
     splits: tuple[str, ...] = SPLITS
     scenes: int = 30
@@ -54,7 +54,7 @@ class Args:
     weights: tuple[str, ...] = ()
     out: Path = Path("runs/zero-shot.json")
     page: Path | None = None
-    json: bool = False
+    json: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,7 @@ class Args:
         allow_remote: let other machines open the page (unencrypted).
     """
 
-    folder: Annotated[Path, tyro.conf.Positional]
+    folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FOLDER")]
     episodes: tuple[int, ...] = ()
     host: str = "127.0.0.1"
     port: int = 8000

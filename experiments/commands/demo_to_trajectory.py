@@ -33,8 +33,8 @@ class Args:
         smooth: width of the smoothing, frames; 0 for none.
     """
 
-    task: Annotated[str, tyro.conf.Positional]
-    clip: Annotated[str, tyro.conf.Positional]
+    task: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="TASK")]
+    clip: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="CLIP")]
     dataset: str
     root: Path
     camera: Path

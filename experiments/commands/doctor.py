@@ -45,7 +45,7 @@ class Args:
         rig_config: check the devices of this rig alone (its YAML, TOML or JSON file); nothing moves.
     """
 
-    json: bool = False
+    json: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     weights: tuple[str, ...] = ()
     gl: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     rig_config: Path | None = None

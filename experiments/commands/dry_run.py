@@ -29,7 +29,7 @@ class Args:
         out: picture to write; "" draws none.
     """
 
-    task: Annotated[str, tyro.conf.Positional]
+    task: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="TASK")]
     rig_config: Path
     grasp: Path | None = None
     seed: int = 0

@@ -30,7 +30,7 @@ class Args:
         out: folder to write into; default <folder>/export.
     """
 
-    folder: Annotated[Path, tyro.conf.Positional]
+    folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FOLDER")]
     format: Literal["csv", "parquet", "lerobot", "tensorboard", "wandb"] = "csv"
     role: Literal["all", "train", "eval"] = "all"
     no_images: sweeping.Flag = False

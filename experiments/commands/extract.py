@@ -26,7 +26,7 @@ class Args:
         limit: at most so many clips; 0 for all.
     """
 
-    dataset: Annotated[str, tyro.conf.Positional]
+    dataset: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="DATASET")]
     root: Path
     out: Path
     poses: str = "frankmocap"

@@ -34,10 +34,10 @@ class Args:
         soft: draw ``<task>-soft-strip.png`` instead, of the tasks in which something is deformable.
     """
 
-    tasks: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
+    tasks: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[TASK ...]")] = ()
     out: Path = Path("gallery")
     seed: int = 0
-    soft: bool = False
+    soft: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
 
 
 def _close_up(rgb: NDArray[np.uint8], centre_px: NDArray[np.float64]) -> NDArray[np.uint8]:

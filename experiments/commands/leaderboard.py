@@ -36,7 +36,7 @@ class Args:
         json: print the result as JSON.
     """
 
-    folders: Annotated[tuple[Path, ...], tyro.conf.Positional] = (sweep.RUNS,)
+    folders: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[FOLDER ...]")] = (sweep.RUNS,)
     tasks: tuple[str, ...] = ()
     episodes: int = paper.EPISODES
     splits: tuple[Literal["train", "test"], ...] = ()

@@ -28,7 +28,7 @@ class Args:
     """
 
     kind: Annotated[Kind, tyro.conf.Positional] = "all"
-    json: bool = False
+    json: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
 
 
 def _rows(registry: Registry) -> list[dict[str, Any]]:

@@ -28,7 +28,7 @@ class Args:
         films: of a sweep: also play the best and a failed episode of each task again, for film strips.
     """
 
-    folder: Annotated[Path, tyro.conf.Positional]
+    folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FOLDER")]
     out: Path | None = None
     films: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
 

@@ -35,7 +35,7 @@ class Args:
         json: print the result as JSON.
     """
 
-    folder: Annotated[Path, tyro.conf.Positional]
+    folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FOLDER")]
     reward: str
     reward_config: tuple[str, ...] = ()
     weights: tuple[str, ...] = ()

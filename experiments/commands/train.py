@@ -19,11 +19,13 @@ from deft_experiments.errors import UsageError
 class Args:
     """Trains a network; an interrupted run goes on from its last checkpoint when started again.
 
+    affordance: the network f of the prior. encoder: a small visual encoder by R3M's objective, of which only
+    the options --data, --out, --seed, --lr, --steps and --batch count. choice: the network that tells which of several
+    things the words mean; same options. speed: no training, but images a second of the affordance network's
+    loop beside a plain fp32 loop, and their ratio, in one run; it heeds --preset, --batch and --steps.
+
     Attributes:
-        what: affordance: the network f of the prior. encoder: a small visual encoder by R3M's objective, of which only
-            --data, --out, --seed, --lr, --steps and --batch count. choice: the network that tells which of several
-            things the words mean; same options. speed: no training, but images a second of the affordance network's
-            loop beside a plain fp32 loop, and their ratio, in one run (--preset, --batch, --steps).
+        what: what to train, see above.
         data: folders of label shards, as deft extract writes them; for the encoder one folder of synthetic videos with
             every picture, for the choice one of EPIC-KITCHENS' form with HaMeR poses, for speed none.
         out: folder of weights, checkpoints, log and overlay pictures.
@@ -39,7 +41,7 @@ class Args:
         lr: learning rate of Adam; 0 for the paper's.
         validation: share of the clips held out.
         device: auto, cpu or cuda.
-        resume: go on where an interrupted run of the same configuration stopped.
+        resume: start anew, and not where an interrupted run of the same configuration stopped.
     """
 
     what: Annotated[Literal["affordance", "encoder", "choice", "speed"], tyro.conf.Positional]
@@ -57,7 +59,7 @@ class Args:
     lr: float = 0.0
     validation: float = 0.1
     device: str = "auto"
-    resume: bool = True
+    resume: Annotated[bool, tyro.conf.FlagCreatePairsOff] = True
 
 
 def show(row: Mapping[str, Any]) -> None:

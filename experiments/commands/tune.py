@@ -56,7 +56,7 @@ class Args:
         json: print the result as JSON on standard output, progress on standard error.
     """
 
-    task: Annotated[str, tyro.conf.Positional] = ""
+    task: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="TASK")] = ""
     agent: str = "deft"
     reward: str = "oracle"
     prior: str = "simulated"
