@@ -124,11 +124,10 @@ def _cell(name: tuple[Any, ...], group: Sequence[dict[str, Any]]) -> Cell:
 
 
 def training(store: Store, run: str) -> dict[str, Any]:
-    """The fine-tuning episodes of a run: rewards, scores, successes, statuses; 10-episode means."""
+    """The fine-tuning episodes of a run: rewards, scores, successes, statuses; the means of its two ends."""
     rows = store.rows("SELECT * FROM episodes WHERE run = ? ORDER BY k", (run,))
     successes = [None if r["success"] is None else bool(r["success"]) for r in rows]
     said = [s for s in successes if s is not None]
-    w = paper.WARMUP_EPISODES
     return {
         "episodes": len(rows),
         "rewards": [r["reward"] for r in rows],
@@ -137,10 +136,17 @@ def training(store: Store, run: str) -> dict[str, Any]:
         "statuses": [r["status"] for r in rows],
         "residuals": [json.loads(r["residual"]) for r in rows],
         "subgoals": [json.loads(r["subgoals"]) for r in rows],
-        "success_first_10": float(np.mean(said[:w])) if said else None,
-        "success_last_10": float(np.mean(said[-w:])) if said else None,
+        "success_ends": _ends(said),
         "best_episode": _best(rows),
     }
+
+
+def _ends(successes: Sequence[bool]) -> dict[str, Any] | None:
+    """Success of the first and of the last episodes: ten each, of fewer than 30 a third; None below 6 (our choice)."""
+    each = min(paper.WARMUP_EPISODES, len(successes) // 3)
+    if each < 2:
+        return None
+    return {"each": each, "first": float(np.mean(successes[:each])), "last": float(np.mean(successes[-each:]))}
 
 
 def _best(rows: Sequence[dict[str, Any]]) -> int | None:

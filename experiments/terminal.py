@@ -122,11 +122,11 @@ def evaluation_table(cells: Sequence[Mapping[str, Any]], caption: str) -> Table:
 def show_run(result: Mapping[str, Any], folder: Path) -> None:
     """Prints the result of ``deft tune``."""
     console = output()
-    training = result["training"]
-    if training["success_first_10"] is not None:
+    ends = result["training"]["success_ends"]
+    if ends is not None:
         console.print(
-            f"fine-tuning success: episodes 1–10 {training['success_first_10']:.2f}, "
-            f"last 10 {training['success_last_10']:.2f}",
+            f"fine-tuning success: first {ends['each']} episodes {ends['first']:.2f}, "
+            f"last {ends['each']} {ends['last']:.2f}",
             highlight=False,
         )
     if result["evaluation"]:
