@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from functools import lru_cache
-from typing import Any, Final, Literal, get_args
+from typing import Final, Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -293,10 +293,6 @@ class LandscapeRig(Rig):
             last_frame=lambda: view.picture(blob, float(lift_m[-1, 0])),
             film=lambda: [view.picture(blob, float(lift)).rgb for lift in np.linspace(0.0, lift_m[-1, 0], 12)],
         )
-
-    def describe(self) -> dict[str, Any]:
-        """The knobs, for outputs that name the stand-in."""
-        return {"rig": self.name, "stand_in": True, **asdict(self.config)}
 
 
 def render(key: EpisodeKey, config: LandscapeConfig | None = None) -> Frame:

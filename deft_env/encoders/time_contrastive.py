@@ -149,17 +149,6 @@ def terms(z: Tensor, text: Tensor, score: Callable[[Tensor, Tensor, Tensor], Ten
     return {"time": time, "language": language, "l1": z.abs().sum(-1).mean(), "l2": z.square().sum(-1).sqrt().mean()}
 
 
-def frame_order(trunk: ResNet18, clips: Clips, first: int = 2) -> float:
-    """Share of triples in which the middle frame lies nearer to the first than the last does; chance is 0.5."""
-    right = []
-    with torch.inference_mode():
-        for images in clips.images:
-            z = trunk.eval().pooled(normalise(torch.from_numpy(images)))
-            i, j, k = first, (first + len(images)) // 2, len(images) - 1
-            right.append(float((z[i] - z[j]).norm() < (z[i] - z[k]).norm()))
-    return float(np.mean(right))
-
-
 def train_encoder(config: EncoderTrainConfig, progress: Progress = lambda row: None) -> Path:
     """Trains and writes the trunk alone; returns its file.
 

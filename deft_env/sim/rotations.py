@@ -23,11 +23,6 @@ def rotate(a: Array, v: Array) -> Array:
     return a[..., :, 0] * v[..., 0:1] + a[..., :, 1] * v[..., 1:2] + a[..., :, 2] * v[..., 2:3]
 
 
-def rotate_back(a: Array, v: Array) -> Array:
-    """Transposed matrices (..., 3, 3) times vectors (..., 3)."""
-    return a[..., 0, :] * v[..., 0:1] + a[..., 1, :] * v[..., 1:2] + a[..., 2, :] * v[..., 2:3]
-
-
 def about_z(angle_rad: Array) -> Array:
     """Rotation about z (..., 3, 3)."""
     c, s = np.cos(angle_rad), np.sin(angle_rad)
