@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -122,6 +121,9 @@ def search(config: Config) -> dict[str, Any]:
     """Runs the search and the closing measurement; returns the found entry."""
     rig = SimulatedRig(film=False)
     task = rig.task(config.task)
+    if config.write and config.generations and not (task.data_folder / f"{task.data_name}.json").is_file():
+        file = task.data_folder / f"{task.data_name}.json"
+        raise SystemExit(f"{config.task}: there is no {file} to write the result into; make one, or use --no-write")
     reference = task.data["reference"]
     entry = {**reference["default"], **reference.get(config.entry, {})}
     mean, std = to_vector(entry), SCALE * config.scale
@@ -150,7 +152,7 @@ def search(config: Config) -> dict[str, Any]:
         std = np.maximum(0.7 * elites.std(0) + 0.3 * std, 0.15 * SCALE)
     found = to_entry(mean) if config.generations else entry
     if config.write and config.generations:
-        path = Path(__file__).parent.parent / "deft_env" / "tasks" / "data" / f"{task.data_name}.json"
+        path = task.data_folder / f"{task.data_name}.json"
         data = json.loads(path.read_text())
         data["reference"][config.entry] = found
         path.write_text(json.dumps(data, indent=1) + "\n")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from importlib import resources
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import numpy as np
@@ -156,20 +157,31 @@ class Task(ABC):
         """Stem of the task's data files: the name in snake case."""
         return "".join(f"_{c.lower()}" if c.isupper() else c for c in self.name).lstrip("_")
 
+    @property
+    def data_folder(self) -> Path:
+        """Folder of the task's data files: ``data`` beside the module of its class, also in another package.
+
+        A class without files of its own name there takes those of the class that it derives from.
+        """
+        folders = [
+            Path(file).parent / "data"
+            for kind in type(self).__mro__
+            if (file := getattr(sys.modules.get(kind.__module__), "__file__", None)) is not None
+        ]
+        names = (f"{self.data_name}.json", f"{self.data_name}.demonstration.json")
+        return next((f for f in folders if any((f / name).is_file() for name in names)), folders[0])
+
     @cached_property
     def data(self) -> dict[str, Any]:
         """The task's figures that were found by measurement: reference grasps and the prior's calibration."""
-        path = resources.files("deft_env.tasks") / "data" / f"{self.data_name}.json"
-        loaded: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        text = (self.data_folder / f"{self.data_name}.json").read_text(encoding="utf-8")
+        loaded: dict[str, Any] = json.loads(text)
         return loaded
 
     @cached_property
     def demonstration(self) -> Demonstration:
         """The post-grasp trajectory tau of this task."""
-        with resources.as_file(
-            resources.files("deft_env.tasks") / "data" / f"{self.data_name}.demonstration.json"
-        ) as path:
-            return Demonstration.load(path)
+        return Demonstration.load(self.data_folder / f"{self.data_name}.demonstration.json")
 
     @cached_property
     def prior_error(self) -> PriorError:

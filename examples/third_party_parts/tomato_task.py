@@ -37,7 +37,7 @@ class PickTomato(Task):
     randomisation = Randomisation((0.44, 0.0), (0.04, 0.06), (-0.3, 0.3))
     physics = FAST_PHYSICS
 
-    # The tasks of deft read the next two from JSON files; a task of yours may as well say them itself.
+    # Without the next two, JSON files in a folder `data` beside this one are read; a task may as well say them itself.
     @cached_property
     def data(self) -> dict[str, Any]:
         """How a person grasps it, found by hand, and what the simulated prior gets wrong (units of sigma)."""
