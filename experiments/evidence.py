@@ -94,15 +94,15 @@ def _kept(args: Args, task: str, name: str, measure: Callable[[], Any]) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def _gain(store: Store, task: str, split: str, policy: str) -> str:
-    """Success of a policy after 30 episodes minus that of the prior alone, paired by seed."""
+def gain(store: Store, task: str, split: str, policy: str, after: int = 30) -> str:
+    """Success of a policy after so many episodes minus that of the prior alone, paired by seed."""
     found = {
         name: store.rows(
             "SELECT seed, avg(success_rate) AS rate FROM evaluations"
             " WHERE task = ? AND split = ? AND policy = ? AND after = ? GROUP BY seed ORDER BY seed",
-            (task, split, name, after),
+            (task, split, name, at),
         )
-        for name, after in ((policy, 30), (PRIOR_ALONE, 0))
+        for name, at in ((policy, after), (PRIOR_ALONE, 0))
     }
     mine, prior = (np.array([row["rate"] for row in found[name]]) for name in (policy, PRIOR_ALONE))
     if len(mine) < 2 or len(mine) != len(prior):
@@ -111,7 +111,8 @@ def _gain(store: Store, task: str, split: str, policy: str) -> str:
     return f"{difference.estimate:+.2f} [{difference.low:+.2f}, {difference.high:+.2f}]"
 
 
-def _text(cell: summary.Cell | None) -> str:
+def cell_text(cell: summary.Cell | None) -> str:
+    """A success rate with its interval; a dash where there is none."""
     return "–" if cell is None else f"{cell.success_rate:.2f} [{cell.low:.2f}, {cell.high:.2f}]"
 
 
@@ -147,7 +148,7 @@ def page_of(
     for label, policy, search, after in rows:
         paper = {s: _paper(task, after, s) if policy in (PRIOR_ALONE, "cvae") else "–" for s in ("train", "test")}
         train, test = mine.get((policy, search, after, "train")), mine.get((policy, search, after, "test"))
-        lines.append(f"| {label} | {_text(train)} | {paper['train']} | {_text(test)} | {paper['test']} |")
+        lines.append(f"| {label} | {cell_text(train)} | {paper['train']} | {cell_text(test)} | {paper['test']} |")
     lines += ["", "After 30 episodes minus the prior alone, paired by seed:", ""]
     lines += [f"* {label}: train {gains[p, 'train']}, test {gains[p, 'test']}" for p, label in GAINS.items()]
     lines += ["", f"Score while fine-tuning: episodes 1–10 {scores['early']}, 21–30 {scores['late']}.", ""]
@@ -204,7 +205,7 @@ def main(args: Args) -> None:
                 cells += summary.cells(store)
                 if name == "deft":
                     scores = _scores(store, task)
-                    gains = {(p, s): _gain(store, task, s, p) for p in GAINS for s in ("train", "test")}
+                    gains = {(p, s): gain(store, task, s, p) for p in GAINS for s in ("train", "test")}
         lines += page_of(task, cells, scores, gains, args)
         # Written after every task: an interrupted measurement leaves what it has.
         write_atomically(args.out, functools.partial(_write, lines=lines))
