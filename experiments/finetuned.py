@@ -6,6 +6,7 @@ of every policy after the last evaluated episode, on the same scenes, and their 
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
