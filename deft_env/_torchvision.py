@@ -28,7 +28,7 @@ def import_torchvision() -> Any:
     try:
         return importlib.import_module("torchvision")
     except ModuleNotFoundError as error:
-        raise ImportError(f"torchvision is not installed: pip install 'deft[vision]' ({error})") from error
+        raise ImportError(f"torchvision is not installed: pip install 'deft-hand[vision]' ({error})") from error
     except RuntimeError as error:
         if _MISSING not in str(error):
             raise

@@ -19,7 +19,7 @@ class Entry:
         name: what users type.
         target: ``module:attribute`` or the object itself.
         summary: one line for ``deft list``.
-        extra: the optional extra (``pip install deft[extra]``) that it needs; empty when none.
+        extra: the optional extra (``pip install deft-hand[extra]``) that it needs; empty when none.
         stand_in: whether it stands in for something real; named as such in every output.
         slow: whether it costs far more than an episode of simulated physics.
     """
@@ -53,7 +53,7 @@ class Entry:
         except (ImportError, AttributeError) as error:
             if self.extra and isinstance(error, ImportError):
                 raise ImportError(
-                    f"{self.name!r} needs the extra {self.extra!r}: pip install 'deft[{self.extra}]' ({error})"
+                    f"{self.name!r} needs the extra {self.extra!r}: pip install 'deft-hand[{self.extra}]' ({error})"
                 ) from error
             raise ImportError(
                 f"{self.name!r} is registered as {self.target!r}, which cannot be imported: {error}"

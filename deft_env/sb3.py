@@ -111,5 +111,5 @@ def make(task: str = "PickCup", *, num_envs: int | None = None, **keywords: Any)
     try:
         from deft_env._sb3_vec import GraspVecEnv
     except ImportError as error:
-        raise ImportError(f"num_envs needs the extra 'sb3': pip install 'deft[sb3]' ({error})") from error
+        raise ImportError(f"num_envs needs the extra 'sb3': pip install 'deft-hand[sb3]' ({error})") from error
     return GraspVecEnv(GraspVectorEnv(task, num_envs=num_envs, **keywords))

@@ -1,6 +1,6 @@
 """Trains Stable-Baselines3 on a task through ``deft_env.sb3``, and says what it made of it.
 
-    pip install 'deft[sb3]'
+    pip install 'deft-hand[sb3]'
     python examples/train_sb3.py --task PickCup --episodes 4096 --envs 64 --out ppo_pickcup.zip
 
 An episode is one step: the observation is the affordance prior of the scene, the action the residual that is added to

@@ -66,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if words[0] in ("--version", "-V"):
         from importlib.metadata import version
 
-        print(f"deft {version('deft')}")
+        print(f"deft {version('deft-hand')}")
         return EXIT_OK
     if words[0] not in COMMANDS:
         import difflib

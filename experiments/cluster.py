@@ -69,7 +69,7 @@ def _import_ray() -> Any:
     try:
         import ray
     except ImportError as error:
-        raise UsageError(f"--ray: needs the extra 'cluster': pip install 'deft[cluster]' ({error})") from error
+        raise UsageError(f"--ray: needs the extra 'cluster': pip install 'deft-hand[cluster]' ({error})") from error
     return ray
 
 

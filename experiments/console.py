@@ -129,7 +129,7 @@ class ConsoleOperator(Operator):
                 from deft_experiments.console_app import Site
             except ImportError as error:
                 raise ImportError(
-                    f"the console needs the extra 'console': pip install 'deft[console]' ({error})"
+                    f"the console needs the extra 'console': pip install 'deft-hand[console]' ({error})"
                 ) from error
             self._site = Site(self, host, port, token)
 

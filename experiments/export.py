@@ -37,7 +37,9 @@ def pyarrow() -> Any:
         import pyarrow as library
         import pyarrow.parquet
     except ImportError as error:
-        raise UsageError(f"--format: Parquet needs the extra 'export': pip install 'deft[export]' ({error})") from error
+        raise UsageError(
+            f"--format: Parquet needs the extra 'export': pip install 'deft-hand[export]' ({error})"
+        ) from error
     return library
 
 

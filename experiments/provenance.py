@@ -10,7 +10,18 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
 
-PACKAGES: Final = ("deft", "numpy", "scipy", "mujoco", "torch", "gymnasium", "cma", "cmaes", "nevergrad", "botorch")
+PACKAGES: Final = (
+    "deft-hand",
+    "numpy",
+    "scipy",
+    "mujoco",
+    "torch",
+    "gymnasium",
+    "cma",
+    "cmaes",
+    "nevergrad",
+    "botorch",
+)
 
 
 def commit() -> str:

@@ -70,7 +70,7 @@ def mock_rig(request: pytest.FixtureRequest) -> Iterator[MockRig]:
             except ImportError as error:
                 pytest.skip(str(error))
         else:
-            pytest.importorskip(module, reason="pip install 'deft[hardware]'")
+            pytest.importorskip(module, reason="pip install 'deft-hand[hardware]'")
     from deft_mocks.rig import MockRig
 
     with MockRig(task) as mock:

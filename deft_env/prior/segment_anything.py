@@ -47,7 +47,7 @@ class SegmentAnything:
         try:
             from segment_anything import SamPredictor, sam_model_registry
         except ImportError as error:
-            raise ImportError(f"needs segment-anything: pip install 'deft[vision]' ({error})") from error
+            raise ImportError(f"needs segment-anything: pip install 'deft-hand[vision]' ({error})") from error
         network = sam_model_registry[model](checkpoint=None) if network is None else network
         fit(network, load_tensors(file), file, f"Segment-Anything {model}")
         self._predictor = SamPredictor(network.eval())

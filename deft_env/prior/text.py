@@ -100,7 +100,7 @@ class ClipText(TextEncoder):
         try:
             import open_clip
         except ImportError as error:
-            raise ImportError(f"CLIP needs open_clip: pip install 'deft[vision]' ({error})") from error
+            raise ImportError(f"CLIP needs open_clip: pip install 'deft-hand[vision]' ({error})") from error
         from deft_env.encoders.checkpoints import load_tensors
 
         network = open_clip.create_model(model, pretrained=None)

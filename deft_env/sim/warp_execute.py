@@ -53,7 +53,7 @@ def check(device: str) -> None:
 
         warp: Any = importlib.import_module("warp")
     except ImportError as error:
-        raise ImportError(f"device {device!r} needs MuJoCo Warp: pip install 'deft[gpu]'") from error
+        raise ImportError(f"device {device!r} needs MuJoCo Warp: pip install 'deft-hand[gpu]'") from error
     warp.config.quiet = True
     warp.init()
     if device == "cuda" and not warp.is_cuda_available():

@@ -188,7 +188,7 @@ def read_video_frame(path: Path, frame: int) -> NDArray[np.uint8]:
         import cv2
     except ImportError as error:
         raise ImportError(
-            f"reading {path.name} needs OpenCV: pip install 'deft[vision]', or extract its frames as pictures ({error})"
+            f"reading {path.name} needs OpenCV: pip install 'deft-hand[vision]', or extract its frames ({error})"
         ) from error
     if not path.is_file():
         raise UnreadableError(f"{path}: no such video")

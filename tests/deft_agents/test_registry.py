@@ -140,7 +140,7 @@ def test_without_an_optional_library_the_rest_works_and_the_error_names_the_extr
         f"try: make_agent({agent!r}, seed=0, budget=12)\n"
         "except ImportError as error: print(error)\n"
     )
-    assert f"pip install 'deft[{extra}]'" in absent(module, code)
+    assert f"pip install 'deft-hand[{extra}]'" in absent(module, code)
 
 
 def test_without_torch_searches_and_saved_policies_work(tmp_path):

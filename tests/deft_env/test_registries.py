@@ -56,7 +56,7 @@ def test_families_answer_to_any_member(parts: Registry) -> None:
 
 
 def test_a_missing_library_names_the_extra(parts: Registry) -> None:
-    with pytest.raises(ImportError, match=r"pip install 'deft\[vision\]'"):
+    with pytest.raises(ImportError, match=r"pip install 'deft-hand\[vision\]'"):
         parts.load("needy")
 
 

@@ -38,7 +38,7 @@ def test_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [n for n in sys.modules if n.startswith("stable_baselines3")] + ["deft_env._sb3_vec"]:
         monkeypatch.delitem(sys.modules, name, raising=False)
     monkeypatch.setitem(sys.modules, "stable_baselines3", None)
-    with pytest.raises(ImportError, match=r"pip install 'deft\[sb3\]'"):
+    with pytest.raises(ImportError, match=r"pip install 'deft-hand\[sb3\]'"):
         sb3.make("PickCup", num_envs=2, images=False, **KEYWORDS)
 
 

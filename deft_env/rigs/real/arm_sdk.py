@@ -71,7 +71,7 @@ def create_sdk(config: ArmConfig) -> ArmSdk:
         from xarm.core.utils.log import logger, origin_logger
         from xarm.wrapper import XArmAPI
     except ImportError as error:
-        raise ImportError("the xArm needs its vendor's SDK: pip install 'deft[hardware]'") from error
+        raise ImportError("the xArm needs its vendor's SDK: pip install 'deft-hand[hardware]'") from error
     except OSError as error:
         raise OSError(f"the xArm SDK writes its log under the home folder, which failed: {error}; set HOME") from error
     for log in (logger, origin_logger):

@@ -57,7 +57,7 @@ def load_sdk() -> ModuleType:
             import pyrealsense2 as rs
     except ImportError as error:
         raise ImportError(
-            f"the camera needs the extra 'hardware': pip install 'deft[hardware]' (pyrealsense2: {error})"
+            f"the camera needs the extra 'hardware': pip install 'deft-hand[hardware]' (pyrealsense2: {error})"
         ) from error
     return rs  # type: ignore[no-any-return, unused-ignore]
 

@@ -114,7 +114,7 @@ def load_sdk() -> ModuleType:
         import dynamixel_sdk
     except ImportError as error:
         raise ImportError(
-            f"the hand needs the extra 'hardware': pip install 'deft[hardware]' (dynamixel-sdk: {error})"
+            f"the hand needs the extra 'hardware': pip install 'deft-hand[hardware]' (dynamixel-sdk: {error})"
         ) from error
     return dynamixel_sdk  # type: ignore[no-any-return, unused-ignore]
 

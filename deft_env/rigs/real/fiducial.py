@@ -28,7 +28,7 @@ def load_cv2() -> ModuleType:
         import cv2
     except ImportError as error:
         raise ImportError(
-            f"calibration needs the extra 'hardware': pip install 'deft[hardware]' (opencv-python-headless: {error})"
+            f"needs the extra 'hardware': pip install 'deft-hand[hardware]' (opencv-python-headless: {error})"
         ) from error
     if not hasattr(cv2, "calibrateHandEye") or not hasattr(cv2, "aruco"):
         raise ImportError(

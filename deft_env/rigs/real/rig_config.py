@@ -185,7 +185,7 @@ def _parse(suffix: str, text: str) -> Any:
         import yaml
     except ImportError as error:
         raise ImportError(
-            "a YAML configuration needs the extra 'hardware': pip install 'deft[hardware]'; JSON and TOML need nothing"
+            "a YAML file needs the extra 'hardware': pip install 'deft-hand[hardware]'; JSON and TOML need nothing"
         ) from error
     try:
         return yaml.safe_load(text)

@@ -36,7 +36,7 @@ def test_without_the_package_the_extra_is_named() -> None:
         "except ImportError as e: print(e)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "deft[gpu]" in done.stdout
+    assert "deft-hand[gpu]" in done.stdout
 
 
 def test_without_a_gpu_cuda_is_refused() -> None:

@@ -280,5 +280,5 @@ def test_units_change_in_one_place_and_boundaries_round_inwards() -> None:
 
 def test_without_the_sdk_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "xarm.wrapper", None)
-    with pytest.raises(ImportError, match=r"deft\[hardware\]"):
+    with pytest.raises(ImportError, match=r"deft-hand\[hardware\]"):
         arm_sdk.create_sdk(ArmConfig(ip="127.0.0.1"))

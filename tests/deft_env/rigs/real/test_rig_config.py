@@ -102,14 +102,14 @@ for call in (rig.open, lambda: settings(RealRigConfig(file="rig.yaml"))):
     try:
         call()
     except ImportError as error:
-        assert "deft[hardware]" in str(error), error
+        assert "deft-hand[hardware]" in str(error), error
     else:
         raise SystemExit("no ImportError")
 from deft_experiments.console import ConsoleOperator
 try:
     ConsoleOperator(port=0)
 except ImportError as error:
-    assert "deft[console]" in str(error), error
+    assert "deft-hand[console]" in str(error), error
 else:
     raise SystemExit("no ImportError")
 rig.close()

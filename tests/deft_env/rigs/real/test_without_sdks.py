@@ -21,7 +21,7 @@ def no_sdks(monkeypatch) -> None:
     "load", [dynamixel_bus.load_sdk, camera_source.load_sdk, fiducial.load_cv2], ids=["hand", "camera", "calibration"]
 )
 def test_the_extra_is_named(load) -> None:
-    with pytest.raises(ImportError, match=r"deft\[hardware\]"):
+    with pytest.raises(ImportError, match=r"deft-hand\[hardware\]"):
         load()
 
 
