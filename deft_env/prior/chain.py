@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from deft_env.prior import checkpoint
 from deft_env.prior.train import TrainConfig, TrainResult, train
 from deft_env.video.extract import ExtractConfig, ExtractResult, extract
 from deft_env.video.shards import write_atomically
@@ -21,7 +22,9 @@ class ChainConfig:
     """One run of the chain; every part goes on where it was interrupted.
 
     Attributes:
-        out: folder; gets ``videos/``, ``labels/``, ``network/`` and ``chain.json``.
+        out: folder; gets ``videos/``, ``labels/``, ``network/`` and ``chain.json``. Of both networks the files in
+            half precision, as this package ships them, are ``network/affordance-half.safetensors`` and
+            ``network/choice.safetensors``; the same configuration writes the same bytes.
         clips: synthetic clips; a few of a hundred give no label.
         tasks, shapes: as in ``SyntheticConfig``; no tasks here means those of its default.
         seed: of everything.
@@ -45,11 +48,18 @@ class ChainConfig:
 
 @dataclass(frozen=True, slots=True)
 class ChainResult:
-    """What each part gave; ``choice`` is the file of the network that tells which thing the words mean."""
+    """What each part gave.
+
+    Attributes:
+        videos, labels, training: of the parts.
+        half: the network's file in half precision.
+        choice: file of the network that tells which thing the words mean, in half precision.
+    """
 
     videos: Mapping[str, int]
     labels: ExtractResult
     training: TrainResult
+    half: Path
     choice: Path
 
 
@@ -85,18 +95,21 @@ def run_chain(config: ChainConfig, progress: Progress = lambda row: None) -> Cha
         ),
         lambda row: progress({"part": "training", **row}),
     )
+    half = training.weights.with_name("affordance-half.safetensors")
+    checkpoint.halve(training.weights, half)
     choice = _choice(config, out, lambda row: progress({"part": "choice", **row}))
     summary = {
         "videos": dict(videos),
         "labels": labels.labels,
         "skipped": dict(labels.skipped),
         "weights": str(training.weights),
+        "half": str(half),
         "choice": str(choice),
         "validation": dict(training.figures),
         "images_per_s": training.images_per_s,
     }
     write_atomically(out / "chain.json", (json.dumps(summary, indent=1) + "\n").encode())
-    return ChainResult(videos, labels, training, choice)
+    return ChainResult(videos, labels, training, half, choice)
 
 
 def _choice(config: ChainConfig, out: Path, progress: Progress) -> Path:

@@ -23,7 +23,9 @@ from deft_env.video import human_hand
 
 Array = NDArray[np.float64]
 
-SHAPE_WORDS: Final = {"box": "box", "cylinder": "can", "stick": "stick", "ball": "ball", "mug": "mug", "bar": "bar"}
+SHAPE_WORDS: Final = {
+    "box": "box", "cylinder": "can", "stick": "stick", "ball": "ball", "mug": "mug", "bar": "bar", "tool": "tool"
+}  # fmt: skip
 VERBS: Final = ("pick up the {}", "take the {}", "grab the {}", "lift the {}")
 SHAPE: Final = "shape"
 WIDEST_M: Final = 0.095
@@ -32,6 +34,11 @@ SIDE_M: Final = 0.07
 """What is taller is taken from the side, what is lower from above (our rule)."""
 LOW_THIN_M: Final = 0.036
 """Half width up to which a low thing is pinched from above: there is no room to go round it (assumed)."""
+LEAST_LEAN: Final = 0.35
+MOST_LEAN: Final = 0.97
+"""A slender part leans where the vertical share of its direction lies between these: 20 to 76 degrees (our choice)."""
+FROM_BEYOND_RAD: Final = 2.3
+"""No hand comes to the table from further round than this (our choice)."""
 OTHER_SIZES: Final = 0.5
 """Share of task scenes whose object is drawn from a range of sizes three times as wide as the task's own (our choice:
 the network must not know one cup alone)."""
@@ -90,6 +97,12 @@ def _add_shape(body: Any, kind: str, rng: np.random.Generator) -> float:
         r = rng.uniform(0.018, 0.042)
         body.add_geom(type=mujoco.mjtGeom.mjGEOM_SPHERE, pos=[0, 0, r], size=[r, 0, 0], rgba=rgba)
         return r
+    if kind == "tool":  # a rod with a head
+        length, r = rng.uniform(0.04, 0.08), rng.uniform(0.005, 0.011)
+        head = rng.uniform([0.012, 0.006, 0.003], [0.04, 0.025, 0.02])
+        body.add_geom(type=capsule, fromto=[-length, 0, r, length, 0, r], size=[r, 0, 0], rgba=rgba)
+        body.add_geom(type=box, pos=[length + head[0], 0, head[2]], size=head, rgba=_colour(rng))
+        return float(length + 2 * head[0])
     length, r = rng.uniform(0.05, 0.12), rng.uniform(0.006, 0.014)
     lift = rng.uniform(0.0, 0.03)
     if kind == "stick":
@@ -274,6 +287,21 @@ def graspable(stage: Stage) -> list[tuple[float, int]]:
     return sorted(out, reverse=True)
 
 
+def _leaning(axis: Array, reach_rad: float) -> tuple[float, float] | None:
+    """Heading and tilt (rad) of fingers that come from above square to a part which leans; None where it does not.
+
+    Only square to it do pads close across the part: fingers head where it rises to, and point down as much as it is
+    away from upright (our rule). A hand does not come from beyond: a part that rises towards the person is no such one.
+    """
+    up = axis * (1.0 if axis[2] > 0 else -1.0)
+    if not LEAST_LEAN < up[2] < MOST_LEAN:
+        return None
+    heading = float(np.arctan2(up[1], up[0]))
+    if abs((heading - reach_rad + np.pi) % (2 * np.pi) - np.pi) > FROM_BEYOND_RAD:
+        return None
+    return heading, float(np.arccos(up[2]))
+
+
 def person_grasps(stage: Stage, rng: np.random.Generator, tries: int = 10) -> human_hand.Grasp | None:
     """A person's grasp of the object, by the rule of ``human_hand`` and this module; None where none was found.
 
@@ -300,12 +328,15 @@ def person_grasps(stage: Stage, rng: np.random.Generator, tries: int = 10) -> hu
         longest = axes[:, int(np.argmax(half))] * 1.0
         level = np.hypot(longest[0], longest[1])
         slender = half.max() > 1.6 * np.sort(half)[1]
-        if slender and level > 0.8:
+        leaning = _leaning(longest, reach) if slender and loose else None
+        if leaning is not None:
+            heading, tilt = leaning[0], leaning[1] + rng.normal(0, 0.08)
+        elif slender and level > 0.8:
             heading = float(np.arctan2(longest[1], longest[0]))
             heading = (heading - reach + np.pi / 2) % np.pi - np.pi / 2 + reach
             sticks_out = centre[2] > 0.03 and abs(heading - reach) < 0.7 and tall < 0.04
             tilt = rng.normal(0.7 if sticks_out and centre[0] > 0.5 else 1.35, 0.1)
-        elif (tall > SIDE_M and whole is None) or not loose:
+        elif (tall > SIDE_M or not loose) and whole is None:
             heading, tilt = reach, rng.normal(0.25, 0.08)
         else:
             heading, tilt = reach, rng.normal(1.35, 0.1)
@@ -316,7 +347,9 @@ def person_grasps(stage: Stage, rng: np.random.Generator, tries: int = 10) -> hu
         heading += rng.normal(0, 0.06)
         rotation = human_hand.orientation(heading, float(np.clip(tilt, 0.1, 1.55)), rng.normal(0, 0.06))
         place = centre + rng.normal(0, 0.004, 3)
-        if tall > SIDE_M and whole is None and not (slender and level > 0.8):
+        if leaning is not None:  # towards the upper end, along the part
+            place += np.sign(longest[2]) * longest * 2 * half.max() * rng.uniform(0.05, 0.22)
+        elif tall > SIDE_M and whole is None and not (slender and level > 0.8):
             place[2] = max(centre[2] + tall * rng.uniform(0.05, 0.22), 0.055)
         others = [g for g in stage.target if g not in taken and model.geom_contype[g]]
         across = np.abs(axes.T @ np.array([-np.sin(heading), np.cos(heading), 0.0]))

@@ -70,7 +70,7 @@ def run(args: Args) -> int:
         done = run_chain(ChainConfig(str(args.out), **options), show)
     except (ValueError, OSError, RenderingUnavailableError) as error:
         raise UsageError(str(error)) from error
-    print(f"{done.labels.labels} labels from {args.clips} clips; weights: {done.training.weights}")
+    print(f"{done.labels.labels} labels from {args.clips} clips; weights: {done.training.weights}, halved: {done.half}")
     print(
         f"next: deft tune PickCup --prior affordance --weights affordance={done.training.weights} choice={done.choice}"
     )

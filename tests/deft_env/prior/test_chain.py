@@ -1,6 +1,7 @@
 """The whole chain with a tiny budget: synthetic videos to weights to a prior that answers on the simulated rig."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -26,7 +27,11 @@ def test_videos_to_grasps(tmp_path):
     assert summary["labels"] == result.labels.labels >= 5
     again = run_chain(config)  # finished parts are not done again
     assert again.training.resumed_at_epoch == 2
-    weights = {"affordance": result.training.weights}
+    elsewhere = run_chain(replace(config, out=str(tmp_path / "again")))  # one configuration, the same bytes
+    for name in ("half", "choice"):
+        assert getattr(elsewhere, name).read_bytes() == getattr(result, name).read_bytes()
+    assert result.half.stat().st_size < 0.6 * result.training.weights.stat().st_size
+    weights = {"affordance": result.half}
     prior = registries.make_prior("affordance", weights=weights)
     with registries.make_rig("simulated") as rig:
         task = registries.make_task("PickCup", rig)
