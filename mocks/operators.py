@@ -34,6 +34,22 @@ ABORT: Final = Abort()
 Answer = Preparation | Verdict | Silence | Late | Abort
 
 
+def given(answer: Answer | None, timeout_s: float) -> Any:
+    """What one hears of a scripted answer who waits ``timeout_s``; None where the script has nothing to say.
+
+    Raises:
+        RunAborted: if the person ends the run.
+        OperatorGoneError: if the answer does not come in time.
+    """
+    if isinstance(answer, Late):
+        answer = SILENCE if answer.delay_s > timeout_s else answer.answer
+    if isinstance(answer, Abort):
+        raise RunAborted
+    if isinstance(answer, Silence):
+        raise OperatorGoneError(f"nobody answered within {timeout_s:g} s")
+    return answer
+
+
 class ScriptedOperator(Operator):
     """Answers from a script; when the script has ended, from ``otherwise`` (ready, and a score of ``otherwise``).
 
@@ -70,14 +86,7 @@ class ScriptedOperator(Operator):
         if not self._asked.acquire(blocking=False):
             raise AssertionError("two parts asked the person at once")
         try:
-            answer = script.pop(0) if script else otherwise
-            if isinstance(answer, Late):
-                answer = SILENCE if answer.delay_s > self.timeout_s else answer.answer
-            if isinstance(answer, Abort):
-                raise RunAborted
-            if isinstance(answer, Silence):
-                raise OperatorGoneError(f"nobody answered within {self.timeout_s:g} s")
-            return answer
+            return given(script.pop(0) if script else otherwise, self.timeout_s)
         finally:
             self._asked.release()
 

@@ -15,9 +15,9 @@ from typing import Final
 import numpy as np
 
 from deft_env.episode import EpisodeKey, Frame, Outcome, Status
-from deft_env.rigs.operator import OperatorGoneError, Preparation, RunAborted, SceneRequest, Verdict
+from deft_env.rigs.operator import Preparation, SceneRequest, Verdict
 from deft_env.rigs.real.arm_errors import CONTROLLER_ERRORS
-from deft_mocks.operators import ABORT, SILENCE, Abort, Answer, Late, Silence
+from deft_mocks.operators import ABORT, SILENCE, Answer, Late, given
 from deft_mocks.rig import MockRig
 from deft_mocks.rig_link import MockRigOperator
 from deft_mocks.xarm.faults import Fault, Kind
@@ -51,14 +51,8 @@ class Person(MockRigOperator):
         self.troubles: list[str] = []
 
     def _scripted(self, script: list[Answer]) -> Preparation | Verdict | None:
-        answer = script.pop(0) if script else None
-        if isinstance(answer, Late):
-            answer = SILENCE if answer.delay_s > self.timeout_s else answer.answer
-        if isinstance(answer, Abort):
-            raise RunAborted
-        if isinstance(answer, Silence):
-            raise OperatorGoneError(f"nobody answered within {self.timeout_s:g} s")
-        return answer
+        scripted: Preparation | Verdict | None = given(script.pop(0) if script else None, self.timeout_s)
+        return scripted
 
     def _prepare(self, scene: SceneRequest) -> Preparation:
         if scene.trouble:
