@@ -165,8 +165,9 @@ def _renderer(model: Any, width: int, height: int, samples: int) -> _Renderer:
     if cache is None:
         cache = _local.cache = {}
     assets = _checksum(model.tex_data, model.mat_texid, model.hfield_data, model.flex_elem)
-    sizes = (model.ntex, model.nmesh, model.nflexvert, int(model.vis.quality.shadowsize))
-    key = (width, height, samples, assets, *sizes)
+    quality = model.vis.quality  # what a context is made with, and keeps
+    kept = (int(quality.shadowsize), int(quality.numslices), int(quality.numstacks))
+    key = (width, height, samples, assets, model.ntex, model.nmesh, model.nflexvert, *kept)
     if key not in cache:
         while len(cache) >= _KEPT_CONTEXTS:
             cache.pop(next(iter(cache))).close()

@@ -35,6 +35,9 @@ _RIM_M: Final = 0.004
 _RIM_PIECES: Final = 14
 _RIM_DRAWN: Final = 42
 """Pieces of the rim for physics and for the eye."""
+_ROUND: Final = (16, 10)
+"""Slices and stacks in which the eye's ellipsoids and capsules are drawn: by MuJoCo's 28 x 16, which looks the same at
+640 x 480, some hundred of them cost half a picture more."""
 _BLADE_M: Final = (0.040, 0.040, 0.0015)
 _GRIP_HALF_M: Final = 0.050
 _TALL: Final = 2.1
@@ -76,7 +79,7 @@ class FlipBagel(Task):
     is held (all at 3 cm), 0.15 for the share of the trajectory in which the spatula is held, 0.35 for how far the
     bagel is turned over at the end (all at 180 degrees), 0.1 if it is turned over and lies in the pan.
 
-    Version history: v0; revised: the deformable bagel starts clear of the spatula's neck.
+    Version history: v0; revised: the deformable bagel starts clear of the spatula's neck; drawn with coarser rounds.
     """
 
     name = "FlipBagel"
@@ -99,6 +102,7 @@ class FlipBagel(Task):
 
         from deft_env.sim import world
 
+        spec.visual.quality.numslices, spec.visual.quality.numstacks = _ROUND
         _add_pan(spec, variant)
         _add_spatula(spec, variant)
         for add in (shapes.add_pose_sensors, shapes.add_table_sensor, shapes.add_grip_sensors):

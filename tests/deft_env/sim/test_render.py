@@ -76,6 +76,19 @@ def test_one_context_draws_models_of_other_sizes(parked: render.Scene, cup: Any,
     assert list(render._local.cache) == contexts
 
 
+def test_rounds_of_another_fineness_have_a_context_of_their_own(
+    parked: render.Scene, make_cup: Callable[..., Any]
+) -> None:
+    """Slices and stacks are fixed when a context is made: another model's would make a picture depend on the past."""
+    coarse = make_cup()
+    coarse.vis.quality.numslices, coarse.vis.quality.numstacks = 6, 4
+    scene = render.Scene(coarse, parked.data.qpos.copy())
+    after_fine = (parked.rgb(), scene.rgb())[1]
+    render.close_all()
+    assert np.array_equal(scene.rgb(), after_fine)
+    assert not np.array_equal(parked.rgb(), after_fine)
+
+
 def test_colour_and_depth_in_one_pass_are_those_of_two(parked: render.Scene) -> None:
     rgb, depth = parked.rgbd()
     assert np.array_equal(depth, parked.depth())
