@@ -157,7 +157,7 @@ class AffordancePrior(Prior):
         if pinched is not None:
             held_px = (pinched.width_m + HELD_MARGIN_M) * float(frame.K[0, 0]) / found.depth_m
         pixel = lifting.snap(frame.depth_m, pixel, found.mask, held_px=held_px)
-        lifted = lifting.lift(frame, pixel, found.mask)
+        lifted = lifting.lift(frame, pixel, found.mask, held_px)
         point = lifted.point_base_m
         if self._inside:
             ray = point - frame.T_base_cam[:3, 3]

@@ -31,6 +31,12 @@ WIDER: Final = 1.8
 """What is visible at a contact is the held part if it is at most this many times as wide as the hand's opening."""
 SPOT_PX: Final = 8.0
 """Pixels of the part that lie so much further away than its nearest ones make up the spot (our choice)."""
+EDGE_PX: Final = 24
+"""How far from a contact the edge of what hides the held part may be (our choice, about the network's own error)."""
+HIDES_M: Final = 0.03
+"""Step of depth at the edge of a thing that may hide what is held (our choice): as thick as a knob and a finger."""
+LEVEL_M: Final = 0.02
+"""Pixels within this height over the table are one level surface (our choice)."""
 NEAR_M: Final = 0.1
 FAR_M: Final = 10.0
 """Range of the assumed camera; depth outside is a hole."""
@@ -163,6 +169,50 @@ def snap(
     return middle
 
 
+def behind_edge(frame: Frame, pixel: ArrayLike, mask: ArrayLike, held_px: float) -> float | None:
+    """Depth (m) of a held part that the camera does not see, behind the edge of what it sees at the contact.
+
+    A hand holds what fits between its pads. Where the level surface at a contact is far wider than the hand's opening
+    and ends within ``EDGE_PX`` in a step down of ``HIDES_M``, the held part is behind that edge, such as the knob of a
+    drawer seen from behind its chest: somewhere between the edge and what is seen past it, so halfway (our choice).
+
+    Args:
+        frame: depth, K and where the camera is.
+        pixel: (2,) contact, column and row from the picture's edge.
+        mask: (H, W) the object.
+        held_px: opening of the hand, px at the object's distance.
+
+    Returns:
+        Depth along the optical axis; None where what is seen may be what is held.
+
+    Raises:
+        NoDepthError: as ``depth_at``.
+    """
+    depth, at = np.asarray(frame.depth_m, dtype=np.float64), np.asarray(pixel, dtype=np.float64)
+    here, _ = depth_at(depth, at, mask)
+    height, width = depth.shape
+    reach = 2.0 * WIDER * max(held_px, EDGE_PX)  # a part as wide as that fits into the window and shows its width
+    r = int(np.ceil(reach))
+    r0, c0 = max(int(at[1]) - r, 0), max(int(at[0]) - r, 0)
+    window = np.s_[r0 : min(int(at[1]) + r + 1, height), c0 : min(int(at[0]) + r + 1, width)]
+    near = depth[window]
+    rows, columns = np.indices(near.shape)
+    centres = np.stack([columns + c0 + 0.5, rows + r0 + 0.5], axis=-1)
+    away = np.hypot(*np.moveaxis(centres - at, -1, 0))
+    valid = (near >= NEAR_M) & (near <= FAR_M)
+    turn = frame.T_base_cam[2, :3] @ np.linalg.inv(frame.K)
+    over_m = near * (centres @ turn[:2] + turn[2])  # the camera's own height left out
+    level = over_m - here * (at @ turn[:2] + turn[2])
+    surface = valid & np.asarray(mask, dtype=bool)[window] & (away <= reach) & (np.abs(level) < LEVEL_M)
+    if _width_px(centres, surface) < WIDER * held_px:
+        return None
+    past = valid & (near >= here + HIDES_M) & (away <= EDGE_PX)
+    if past.sum() < LEAST_FRONT:
+        return None
+    first = float(np.sort(away[past])[LEAST_FRONT - 1])
+    return 0.5 * (here + float(np.median(near[past & (away <= first + SPOT_PX)])))
+
+
 def _width_px(centres: Array, chosen: NDArray[np.bool_]) -> float:
     """The narrower width of a set of pixels, by its second moments; infinite where there are none."""
     points = centres[chosen]
@@ -172,16 +222,20 @@ def _width_px(centres: Array, chosen: NDArray[np.bool_]) -> float:
     return float(np.sqrt(12.0 * max(float(np.linalg.eigvalsh(spread)[0]), 0.0)))
 
 
-def lift(frame: Frame, pixel: ArrayLike, mask: ArrayLike | None = None) -> Lifted:
+def lift(frame: Frame, pixel: ArrayLike, mask: ArrayLike | None = None, held_px: float | None = None) -> Lifted:
     """A pixel (column, row) of a frame -> the point it shows, in the robot base frame.
 
-    The ray goes through the contact itself, also where its depth comes from the nearest pixel that has one.
+    The ray goes through the contact itself, also where its depth comes from the nearest pixel that has one. With a mask
+    and ``held_px``, the opening of the hand in px, a part that is hidden there is lifted to where ``behind_edge`` says.
 
     Raises:
         NoDepthError: if there is no depth near the contact; see ``depth_at``.
     """
     at = np.asarray(pixel, dtype=np.float64)
     z, hole = depth_at(frame.depth_m, at, mask)
+    if mask is not None and held_px is not None:
+        hidden = behind_edge(frame, at, mask, held_px)
+        z = z if hidden is None else hidden
     point_cam = z * np.linalg.solve(frame.K, np.array([at[0], at[1], 1.0]))
     point = frame.T_base_cam[:3, :3] @ point_cam + frame.T_base_cam[:3, 3]
     return Lifted(point, at, z, hole)

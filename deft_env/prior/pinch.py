@@ -34,6 +34,11 @@ SQUEEZE_RAD: Final = 0.22
 """How much further each finger is commanded than to touch: angles seen in a picture carry no force, and a soft hand
 that is told to touch only touches (our choice)."""
 
+DEEPER_M: Final = 0.010
+"""How much deeper than at the middle of its pads the claw takes what a human holds there: stiff round fingertips hold a
+thing that slides by millimetres only if it is not at their ends (our choice; looked for on train scenes that no
+evaluation uses)."""
+
 
 def human_pads_m(pose: ArrayLike, model: mano.HandModel = mano.INVENTED) -> tuple[Array, Array]:
     """Pads and tips (3, 3) each, m, of ``OPPOSED``, on the axes of the last phalanges, in MANO's wrist frame.
@@ -71,7 +76,7 @@ class Pinch:
 
     Attributes:
         joints_rad: (16,) in ``grasp.JOINT_NAMES`` order.
-        middle_m: (3,) from the grasp site to the middle between the pads, hand frame.
+        middle_m: (3,) from the grasp site to what is held, ``DEEPER_M`` behind the middle of the pads, hand frame.
         width_m: what lies between the pads.
     """
 
@@ -98,7 +103,7 @@ def robot_pinch(width_m: float, squeeze_rad: float = SQUEEZE_RAD) -> Pinch:
         for i, name in enumerate(grasp.JOINT_NAMES):
             if name.endswith("_forward") and (name.startswith("thumb") == (finger == "thumb")):
                 out[i] = angle + squeeze_rad
-    z = robot.FINGER_ROOT_Z_M + float(np.mean(reach)) - robot.GRASP_SITE_FROM_FLANGE_M[2]
+    z = robot.FINGER_ROOT_Z_M + float(np.mean(reach)) - DEEPER_M - robot.GRASP_SITE_FROM_FLANGE_M[2]
     joints = np.clip(out, grasp.LOW[grasp.FINGERS], grasp.HIGH[grasp.FINGERS])
     return Pinch(joints, np.array([0.0, 0.5 * robot.THUMB_ROOT_M[1], z]), max(width_m, 0.0))
 

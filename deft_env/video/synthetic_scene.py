@@ -288,17 +288,18 @@ def graspable(stage: Stage) -> list[tuple[float, int]]:
 
 
 def _leaning(axis: Array, reach_rad: float) -> tuple[float, float] | None:
-    """Heading and tilt (rad) of fingers that come from above square to a part which leans; None where it does not.
+    """Heading and tilt (rad) of fingers that take a part which leans; None where it does not lean (our rule).
 
-    Only square to it do pads close across the part: fingers head where it rises to, and point down as much as it is
-    away from upright (our rule). A hand does not come from beyond: a part that rises towards the person is no such one.
+    They come from above and square to it, since only so do pads close across the part: they head where it rises to, and
+    point down as much as it is away from upright. But a hand does not come from beyond: a part that rises towards the
+    person is taken from behind, fingers reaching down along it.
     """
     up = axis * (1.0 if axis[2] > 0 else -1.0)
     if not LEAST_LEAN < up[2] < MOST_LEAN:
         return None
     heading = float(np.arctan2(up[1], up[0]))
     if abs((heading - reach_rad + np.pi) % (2 * np.pi) - np.pi) > FROM_BEYOND_RAD:
-        return None
+        return heading + np.pi, float(np.arcsin(up[2]))
     return heading, float(np.arccos(up[2]))
 
 
@@ -347,8 +348,9 @@ def person_grasps(stage: Stage, rng: np.random.Generator, tries: int = 10) -> hu
         heading += rng.normal(0, 0.06)
         rotation = human_hand.orientation(heading, float(np.clip(tilt, 0.1, 1.55)), rng.normal(0, 0.06))
         place = centre + rng.normal(0, 0.004, 3)
-        if leaning is not None:  # towards the upper end, along the part
-            place += np.sign(longest[2]) * longest * 2 * half.max() * rng.uniform(0.05, 0.22)
+        if leaning is not None:  # past its middle, the way that the fingers head
+            ahead = longest * np.sign(longest[:2] @ [np.cos(heading), np.sin(heading)])
+            place += ahead * 2 * half.max() * rng.uniform(0.05, 0.22)
         elif tall > SIDE_M and whole is None and not (slender and level > 0.8):
             place[2] = max(centre[2] + tall * rng.uniform(0.05, 0.22), 0.055)
         others = [g for g in stage.target if g not in taken and model.geom_contype[g]]

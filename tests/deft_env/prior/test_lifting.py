@@ -96,3 +96,31 @@ def test_snap_takes_the_nearest_spot_of_a_leaning_handle(flat):
     rows = np.arange(150, 250)
     flat[150:250, 310:316] = (0.70 - 0.0006 * (rows - 150))[:, None]
     assert abs(lifting.snap(flat, [303.0, 200.5])[1] - 200.5) < 4.0
+
+
+@pytest.fixture
+def chest():
+    """A frame from straight above: a flat top of 200 x 200 px at 0.5 m, the table at 0.7 m; its mask."""
+    depth = np.full(FRAME_SHAPE, 0.7)
+    depth[140:340, 220:420] = 0.5
+    T = np.diag([1.0, -1.0, -1.0, 1.0])
+    T[2, 3] = 0.7
+    return Frame(np.zeros((*FRAME_SHAPE, 3), np.uint8), depth.astype(np.float32), K, T), depth < 0.6
+
+
+def test_what_a_wide_top_hides_behind_its_edge_lies_halfway_to_what_is_past_it(chest):
+    f, mask = chest
+    hidden = lifting.lift(f, [300.0, 150.0], mask, held_px=20.0)
+    assert hidden.point_base_m[2] == pytest.approx(0.1, abs=1e-6)
+    assert lifting.lift(f, [300.0, 150.0], mask).point_base_m[2] == pytest.approx(0.2, abs=1e-6)
+
+
+def test_nothing_is_hidden_far_from_an_edge_or_behind_a_thing_that_fits_the_hand(chest):
+    f, mask = chest
+    assert lifting.behind_edge(f, [300.0, 240.0], mask, 20.0) is None
+    narrow = np.array(f.depth_m)
+    narrow[:, :310] = narrow[:, 330:] = 0.7
+    bar = Frame(f.rgb, narrow, f.K, f.T_base_cam)
+    assert lifting.behind_edge(bar, [320.0, 150.0], narrow < 0.6, 20.0) is None
+    low = Frame(f.rgb, np.where(mask, 0.68, 0.7).astype(np.float32), f.K, f.T_base_cam)
+    assert lifting.behind_edge(low, [300.0, 150.0], mask, 20.0) is None

@@ -30,7 +30,7 @@ def test_the_claw_opens_as_wide_as_asked_round_its_axis(width_m):
     index, thumb = pads_of_the_claw(found.joints_rad)
     assert thumb[0] - index[0] == pytest.approx(width_m + 2 * robot.FINGER_RADIUS_M, abs=1e-9)
     assert 0.5 * (thumb[0] + index[0]) == pytest.approx(0.0, abs=1e-9)
-    middle_z = 0.5 * (index[1] + thumb[1]) - robot.GRASP_SITE_FROM_FLANGE_M[2]
+    middle_z = 0.5 * (index[1] + thumb[1]) - pinch.DEEPER_M - robot.GRASP_SITE_FROM_FLANGE_M[2]
     assert found.middle_m[2] == pytest.approx(middle_z, abs=1e-9)
 
 

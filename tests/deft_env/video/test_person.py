@@ -34,6 +34,16 @@ def test_pads_close_across_a_leaning_handle_and_not_along_it(task, index):
     assert (middle @ along) * along[2] > 0  # in its upper half
 
 
+def test_a_handle_that_rises_to_the_person_is_taken_from_behind():
+    for index in range(3):
+        scene, grasp = _grasped("FlipBagel", index)
+        _, half, axes = extents(scene.model, scene.data, graspable(scene)[0][1])
+        along = axes[:, np.argmax(half)]
+        fingers = -grasp.rotation[:, 0]
+        assert abs(fingers @ along) > 0.9  # along it
+        assert fingers[0] > 0.6  # away from the person
+
+
 def test_a_bunch_is_taken_from_above():
     for index in range(3):
         _, grasp = _grasped("PickGrape", index)
