@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar, Final, cast
 
 import gymnasium as gym
@@ -20,7 +21,7 @@ from deft_env.prior import prior as prior_contract
 from deft_env.prior.prior import Prior
 from deft_env.registries import Weights
 from deft_env.rewards.reward import Reward
-from deft_env.rigs.rig import Rig
+from deft_env.rigs.rig import Frames, Rig
 
 Observation = dict[str, NDArray[Any]]
 Info = dict[str, Any]
@@ -84,12 +85,28 @@ def _check_options(options: Mapping[str, Any] | None) -> int | None:
     return None if k is None else int(k)
 
 
-def _view(frame: Frame | None, xi: NDArray[np.float64]) -> Observation:
-    """One observation of fresh arrays; without pictures if ``frame`` is None."""
+Pictures = tuple[NDArray[np.uint8], NDArray[np.float32]]
+"""Colour and depth of an observation."""
+
+
+def _pictures(frame: Frame) -> Pictures:
+    return observation.image(frame), observation.depth(frame)
+
+
+def _first_pictures(frames: Frames, i: int) -> Pictures:
+    return _pictures(frames[i])
+
+
+def _last_pictures(outcome: Outcome, before: Frames, i: int) -> Pictures:
+    return _pictures(_last_frame(outcome, before[i]))
+
+
+def _view(pictures: Pictures | None, xi: NDArray[np.float64]) -> Observation:
+    """One observation of fresh arrays; without pictures if there are none."""
     prior = xi.astype(np.float32)
-    if frame is None:
+    if pictures is None:
         return {"prior": prior}
-    return {"image": observation.image(frame), "depth": observation.depth(frame), "prior": prior}
+    return {"image": pictures[0], "depth": pictures[1], "prior": prior}
 
 
 def _last_frame(outcome: Outcome, first: Frame) -> Frame:
@@ -261,7 +278,7 @@ class GraspEnv(gym.Env[Observation, NDArray[np.float64]]):
         return self._first() if self._outcome is None else _last_frame(self._outcome, self._first())
 
     def _observe(self) -> Observation:
-        return _view(self._now() if self.images else None, self.bandit.xi[0])
+        return _view(_pictures(self._now()) if self.images else None, self.bandit.xi[0])
 
     def render(self) -> Any:
         """The picture now, or the pictures of the whole episode; see the class.
@@ -411,9 +428,10 @@ class GraspVectorEnv(VectorEnv[dict[str, Any], NDArray[np.float64], NDArray[Any]
         out: dict[str, Any] = {"prior": self.bandit.xi.astype(np.float32)}
         if self.images:
             assert self.bandit.frames is not None
-            frames = [self.bandit.frames[i] for i in range(self.num_envs)]
-            out["image"] = np.stack([observation.image(frame) for frame in frames])
-            out["depth"] = np.stack([observation.depth(frame) for frame in frames])
+            frames = self.bandit.frames
+            seen = self.bandit.rig.many([partial(_first_pictures, frames, i) for i in range(self.num_envs)])
+            out["image"] = np.stack([image for image, _ in seen])
+            out["depth"] = np.stack([depth for _, depth in seen])
         return out
 
     def _reset_infos(self) -> Info:
@@ -438,8 +456,11 @@ class GraspVectorEnv(VectorEnv[dict[str, Any], NDArray[np.float64], NDArray[Any]
         assert before is not None
         ended = [_step_info(o, name, stand_ins) for o, name in zip(played.outcomes, self.bandit.objects, strict=True)]
         final_obs = np.full(self.num_envs, None, dtype=object)
-        for i, outcome in enumerate(played.outcomes):
-            final_obs[i] = _view(_last_frame(outcome, before[i]) if self.images else None, self.bandit.xi[i])
+        if self.images:
+            works = [partial(_last_pictures, outcome, before, i) for i, outcome in enumerate(played.outcomes)]
+            seen = self.bandit.rig.many(works)
+        for i, xi in enumerate(self.bandit.xi):
+            final_obs[i] = _view(seen[i] if self.images else None, xi)
         self._last, self._before = played.outcomes, before
         self._k += 1
         self._show()

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -99,12 +100,13 @@ class EmbeddingReward(Reward):
         Raises:
             ValueError: if an outcome has no last picture.
         """
-        images = []
-        for outcome in outcomes:
+
+        def last_image(outcome: Outcome) -> NDArray[np.uint8]:
             if outcome.last_frame is None:
                 raise ValueError(f"reward {self.name!r}: the outcome of {outcome.key} has no last picture to look at")
-            images.append(observation.image(outcome.last_frame()))
-        features = self.encoder(np.array(images))
+            return observation.image(outcome.last_frame())
+
+        features = self.encoder(np.array(before.many([partial(last_image, outcome) for outcome in outcomes])))
         distance = np.sqrt(((features - self.goal_features(task)) ** 2).sum(axis=1))
         return -np.minimum(distance, FARTHEST)
 

@@ -16,7 +16,7 @@ from deft_env.rigs.rig import Frames
 def _take(frames: Frames, rows: list[int]) -> Frames:
     """Some rows of a batch of frames, still lazy."""
     truths = None if frames.truths is None else [frames.truths[i] for i in rows]
-    return Frames([frames.keys[i] for i in rows], lambda j: frames[rows[j]], truths)
+    return Frames([frames.keys[i] for i in rows], lambda j: frames[rows[j]], truths, frames.many)
 
 
 class Reward(ABC):

@@ -8,8 +8,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -52,19 +53,36 @@ class SceneTruth:
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
 
+T = TypeVar("T")
+
+
+def one_by_one(works: Sequence[Callable[[], T]]) -> list[T]:
+    """What each of ``works`` returns."""
+    return [work() for work in works]
+
+
 class Frames(Sequence[Frame]):
-    """The first pictures of a batch of scenes, rendered when asked for and cached."""
+    """The first pictures of a batch of scenes, rendered when asked for and cached.
+
+    Who wants several asks for a slice (``frames[:]``), which a rig may draw in several threads.
+
+    Attributes:
+        keys: of the scenes.
+        truths: what a simulator knows of them; None on a real rig.
+        many: calls several functions and returns their results, in several threads where the rig has them.
+    """
 
     def __init__(
         self,
         keys: Sequence[EpisodeKey],
         render: Callable[[int], Frame],
         truths: Sequence[SceneTruth] | None = None,
+        many: Callable[[Sequence[Callable[[], Any]]], list[Any]] = one_by_one,
     ) -> None:
-        """Wraps ``render(i) -> Frame``; ``truths`` is None on a real rig."""
+        """Wraps ``render(i) -> Frame``; ``truths`` is None on a real rig; ``many`` calls several, as ``Rig.many``."""
         self.keys = tuple(keys)
         self.truths = None if truths is None else tuple(truths)
-        self._render = render
+        self._render, self.many = render, many
         self._cache: dict[int, Frame] = {}
 
     def __len__(self) -> int:
@@ -72,7 +90,10 @@ class Frames(Sequence[Frame]):
 
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
+            wanted = range(*index.indices(len(self)))
+            missing = [i for i in wanted if i not in self._cache]
+            self._cache.update(zip(missing, self.many([partial(self._render, i) for i in missing]), strict=True))
+            return [self._cache[i] for i in wanted]
         i = range(len(self))[index]
         if i not in self._cache:
             self._cache[i] = self._render(i)
@@ -126,6 +147,14 @@ class Rig(ABC):
         The wished grasps may lie anywhere; the rig limits them (``grasp.executable``) and reports what it commanded.
         A scene is executed once; the next call needs a new ``reset_batch``.
         """
+
+    def many(self, works: Sequence[Callable[[], T]]) -> list[T]:
+        """What each of ``works`` returns, in their order: pictures of a batch, which a rig may draw in several threads.
+
+        Raises:
+            Exception: what one of ``works`` raises, of several the first.
+        """
+        return one_by_one(works)
 
     def close(self) -> None:  # noqa: B027 - rigs without devices have nothing to release
         """Releases everything and leaves devices safe; may be called twice."""

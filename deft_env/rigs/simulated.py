@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, Final, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,11 +15,13 @@ from deft_env.episode import EpisodeKey, Frame, Outcome, Status
 from deft_env.registries import tasks
 from deft_env.rigs.rig import Frames, Rig, SceneTruth
 from deft_env.sim import controls, execute, memory, names, render, world
+from deft_env.sim.crew import Crew
 from deft_env.sim.scenes import SceneModels, layout
 from deft_env.tasks import judging
 from deft_env.tasks.judging import PHASES
 from deft_env.tasks.task import PHASE_SIGNAL, Scene, Task
 
+T = TypeVar("T")
 Array = NDArray[np.float64]
 FILM_EVERY_TICKS: Final = 5
 """A film has ten frames a second of simulated time."""
@@ -51,7 +54,7 @@ class SimulatedRig(Rig):
         Args:
             physics: solver settings; None takes each task's own.
             timing: timing of an episode.
-            threads: native threads; 0 takes what is available.
+            threads: most threads, of physics and of drawing; 0 takes what is available.
             film: keep the states that ``Outcome.film`` draws (memory, no time).
             shadows: whether the camera's frames have shadows (six times their cost); films always have.
             soft: what can be deformable is (lemon and bagel), at several times the cost: for evaluation and pictures.
@@ -76,6 +79,7 @@ class SimulatedRig(Rig):
         self._scenes: list[Scene] = []
         self._drawn: dict[int, Any] = {}
         self._played = 0
+        self._crew = Crew(threads or execute.threads_available(), render.close_all)
 
     def task(self, name: str) -> Task:
         """The task of a name, with its models cached for this rig's life."""
@@ -100,7 +104,11 @@ class SimulatedRig(Rig):
                 drawn[i] = owners[i].model(scenes[i])
             return self._frame(owners[i], scenes[i], controls.parked(), drawn.get(i))
 
-        return Frames(keys, picture, [self.truth(m.task, s) for m, s in zip(owners, scenes, strict=True)])
+        return Frames(keys, picture, [self.truth(m.task, s) for m, s in zip(owners, scenes, strict=True)], self.many)
+
+    def many(self, works: Sequence[Callable[[], T]]) -> list[T]:
+        """What each of ``works`` returns, in their order, by the rig's threads; see ``Rig.many``."""
+        return self._crew.map(works)
 
     @staticmethod
     def truth(task: Task, scene: Scene) -> SceneTruth:
@@ -219,7 +227,11 @@ class SimulatedRig(Rig):
 
         def frames() -> list[NDArray[np.uint8]]:
             model = owner.model(scene)
-            return [render.Scene(model, qpos).rgb(names.FILM_CAMERA, FILM_SIZE) for qpos in film]
+
+            def frame(qpos: Array) -> NDArray[np.uint8]:
+                return render.Scene(model, qpos, data=owner.scratch(scene.variant)).rgb(names.FILM_CAMERA, FILM_SIZE)
+
+            return self.many([partial(frame, qpos) for qpos in film])
 
         return {"last_frame": last_frame, "film": frames} if self.film else {"last_frame": last_frame}
 
@@ -235,5 +247,6 @@ class SimulatedRig(Rig):
         )  # fmt: skip
 
     def close(self) -> None:
-        """Forgets the compiled models."""
+        """Forgets the compiled models; frees what the drawing threads keep."""
         self._models.clear()
+        self._crew.close()

@@ -1,13 +1,12 @@
 """Pictures of stored states: colour, depth and segmentation from a model and its joint positions, off screen.
 
-One OpenGL context per thread (a context made in one thread cannot be used in another, and a process forked after one
-exists hangs: use spawn). Shared by models with the same meshes and textures, whatever their sizes and colours.
+Each thread has contexts of its own (``sim.gl``; a process forked after one exists hangs: use spawn), shared by models
+with the same meshes and textures, whatever their sizes and colours.
 """
 
 from __future__ import annotations
 
-import os
-import sys
+import atexit
 import threading
 import zlib
 from typing import Any, Final
@@ -15,7 +14,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from deft_env.sim import names
+from deft_env.sim import gl, names
+from deft_env.sim.gl import RenderingUnavailableError
+
+__all__ = ["MAX_DEPTH_M", "RenderingUnavailableError", "Scene", "close_all"]
 
 MAX_DEPTH_M: Final = 10.0
 """Range of the D435; what lies beyond is a hole, 0."""
@@ -26,38 +28,6 @@ _SMOOTH: Final = 4
 _FILM_LIGHT: Final = 0.82
 """Brightness of the lights in films, so that white things keep their edges; the robot's camera has all of it."""
 _local = threading.local()
-
-NO_GL: Final = (
-    "rendering needs OpenGL off screen, and neither EGL nor OSMesa works here: "
-    "apt-get install libegl1 libgl1-mesa-dri libosmesa6"
-)
-
-
-class RenderingUnavailableError(RuntimeError):
-    """No off-screen OpenGL on this machine; the message names the packages."""
-
-
-def _gl_context(width: int, height: int) -> Any:
-    """An off-screen context: ``MUJOCO_GL`` if it names a backend, else EGL, else OSMesa."""
-    wanted = os.environ.get("MUJOCO_GL", "").lower()
-    backends = [wanted] if wanted in ("egl", "osmesa") else ["egl", "osmesa"]
-    reasons = []
-    for backend in backends:
-        if "OpenGL" not in sys.modules:
-            os.environ["PYOPENGL_PLATFORM"] = backend
-        try:
-            if backend == "egl":
-                from mujoco.egl import GLContext as Context
-            else:
-                from mujoco.osmesa import GLContext as Context
-            context = Context(width, height)
-            context.make_current()
-            return context
-        except Exception as error:
-            reasons.append(f"{backend}: {error}")
-            for module in [m for m in sys.modules if m.split(".")[0] == "OpenGL" or m == f"mujoco.{backend}"]:
-                del sys.modules[module]
-    raise RenderingUnavailableError(f"{NO_GL} ({'; '.join(reasons)})")
 
 
 def _checksum(*buffers: Any) -> int:
@@ -74,14 +44,15 @@ class _Renderer:
         import mujoco
 
         self._mj = mujoco
-        self.gl = _gl_context(width, height)
         self.rect = mujoco.MjrRect(0, 0, width, height)
         quality = model.vis.quality
-        kept, quality.offsamples = quality.offsamples, samples  # read when the context is made, and only then
-        try:
-            self.context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100.value)
-        finally:
-            quality.offsamples = kept
+        with gl.LOCK:  # the pictures of a film share a model, and threads
+            self.gl = gl.context(width, height)
+            kept, quality.offsamples = quality.offsamples, samples  # read when the context is made, and only then
+            try:
+                self.context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100.value)
+            finally:
+                quality.offsamples = kept
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN.value, self.context)
         self.context.readDepthMap = mujoco.mjtDepthMap.mjDEPTH_ZEROFAR
         self.scene = mujoco.MjvScene(model=model, maxgeom=_MAX_GEOMS)
@@ -164,6 +135,8 @@ def _renderer(model: Any, width: int, height: int, samples: int) -> _Renderer:
     cache: dict[tuple[int, ...], _Renderer] | None = getattr(_local, "cache", None)
     if cache is None:
         cache = _local.cache = {}
+        if threading.current_thread() is threading.main_thread():
+            atexit.register(close_all)  # before Python takes itself apart; other threads are asked by who made them
     assets = _checksum(model.tex_data, model.mat_texid, model.hfield_data, model.flex_elem)
     quality = model.vis.quality  # what a context is made with, and keeps
     kept = (int(quality.shadowsize), int(quality.numslices), int(quality.numstacks))

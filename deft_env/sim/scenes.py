@@ -56,25 +56,27 @@ class _Compiled:
 
 
 class SceneModels:
-    """Compiled models of one task, made when first needed and kept."""
+    """Compiled models of one task, made when first needed and kept; threads may share it."""
 
     def __init__(self, task: Task, options: PhysicsOptions, *, kept: int = 256) -> None:
         """Compiles nothing yet; ``kept`` bounds how many variants, and models of scenes, stay in memory."""
         self.task, self.options = task, options
-        self._compiled = lru_cache(maxsize=kept)(self._compile)
+        self._cache = lru_cache(maxsize=kept)(self._compile)
         self._workplace: mujoco.MjSpec | None = None
         self._lock, self._local = threading.Lock(), threading.local()
         self._kept, self._spare_count = kept, 0
         self._spare: dict[Variant, list[mujoco.MjModel]] = {}
 
+    def _compiled(self, variant: Variant) -> _Compiled:
+        with self._lock:  # so that threads that need the same at once compile it once
+            return self._cache(variant)
+
     def _compile(self, variant: Variant) -> _Compiled:
-        with self._lock:
-            if self._workplace is None:
-                self._workplace = base_spec(self.options)
-            spec = self._workplace.copy()
-            self.task.build(spec, variant)
-            model = spec.compile()
-        return _Compiled.of(model)
+        if self._workplace is None:
+            self._workplace = base_spec(self.options)
+        spec = self._workplace.copy()
+        self.task.build(spec, variant)
+        return _Compiled.of(spec.compile())
 
     def base(self, variant: Variant) -> mujoco.MjModel:
         """The compiled model of a variant; shared, not to be written to."""
@@ -94,10 +96,8 @@ class SceneModels:
     def model(self, scene: Scene) -> mujoco.MjModel:
         """A model of its own for a scene: masses, friction and the places of fixed bodies as drawn."""
         compiled = self._compiled(scene.variant)
-        spare = self._spare.get(scene.variant)
-        if spare:
-            self._spare_count -= 1
-            model = spare.pop()
+        model = self._take(scene.variant)
+        if model is not None:
             for name in _DRAWN:
                 getattr(model, name)[:] = getattr(compiled.model, name)
         else:
@@ -123,11 +123,21 @@ class SceneModels:
         mujoco.mj_setConst(model, self.scratch(scene.variant))
         return model
 
+    def _take(self, variant: Variant) -> mujoco.MjModel | None:
+        """A model that was given back, if there is one."""
+        with self._lock:
+            spare = self._spare.get(variant)
+            if not spare:
+                return None
+            self._spare_count -= 1
+            return spare.pop()
+
     def recycle(self, scene: Scene, model: mujoco.MjModel) -> None:
         """Takes back what ``model(scene)`` gave and nobody holds any more: another scene will overwrite it."""
-        if self._spare_count < self._kept:
-            self._spare_count += 1
-            self._spare.setdefault(scene.variant, []).append(model)
+        with self._lock:
+            if self._spare_count < self._kept:
+                self._spare_count += 1
+                self._spare.setdefault(scene.variant, []).append(model)
 
     def qpos(self, model: mujoco.MjModel, scene: Scene, arm_rad: Any, hand_rad: Any) -> Array:
         """Initial joint positions (nq,): objects as drawn, arm (6,) and hand (16,) as given, rad."""
