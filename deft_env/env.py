@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar, Final, cast
 
@@ -418,21 +418,23 @@ class GraspVectorEnv(VectorEnv[dict[str, Any], NDArray[np.float64], NDArray[Any]
         self._k = self._k + 1 if k is None else k
         self._last = []
         self._show()
-        return self._observe(), self._reset_infos()
+        return self._observe()[0], self._reset_infos()
 
     def _show(self) -> None:
         assert self._seeds is not None
         self.bandit.show([self.bandit.key(seed, self._k) for seed in self._seeds])
 
-    def _observe(self) -> dict[str, Any]:
+    def _observe(self, ended: Sequence[Callable[[], Pictures]] = ()) -> tuple[dict[str, Any], list[Pictures]]:
+        """What is on show, and the pictures of what ended: all drawn at once, so that threads wait but once."""
         out: dict[str, Any] = {"prior": self.bandit.xi.astype(np.float32)}
-        if self.images:
-            assert self.bandit.frames is not None
-            frames = self.bandit.frames
-            seen = self.bandit.rig.many([partial(_first_pictures, frames, i) for i in range(self.num_envs)])
-            out["image"] = np.stack([image for image, _ in seen])
-            out["depth"] = np.stack([depth for _, depth in seen])
-        return out
+        if not self.images:
+            return out, []
+        assert self.bandit.frames is not None
+        first = [partial(_first_pictures, self.bandit.frames, i) for i in range(self.num_envs)]
+        seen: list[Pictures] = self.bandit.rig.many([*ended, *first])
+        out["image"] = np.stack([image for image, _ in seen[len(ended) :]])
+        out["depth"] = np.stack([depth for _, depth in seen[len(ended) :]])
+        return out, seen[: len(ended)]
 
     def _reset_infos(self) -> Info:
         stand_ins = self.bandit.stand_ins
@@ -455,15 +457,14 @@ class GraspVectorEnv(VectorEnv[dict[str, Any], NDArray[np.float64], NDArray[Any]
         stand_ins, before = self.bandit.stand_ins, self.bandit.frames
         assert before is not None
         ended = [_step_info(o, name, stand_ins) for o, name in zip(played.outcomes, self.bandit.objects, strict=True)]
-        final_obs = np.full(self.num_envs, None, dtype=object)
-        if self.images:
-            works = [partial(_last_pictures, outcome, before, i) for i, outcome in enumerate(played.outcomes)]
-            seen = self.bandit.rig.many(works)
-        for i, xi in enumerate(self.bandit.xi):
-            final_obs[i] = _view(seen[i] if self.images else None, xi)
-        self._last, self._before = played.outcomes, before
+        self._last, self._before, xi = played.outcomes, before, self.bandit.xi
         self._k += 1
         self._show()
+        works = [partial(_last_pictures, outcome, before, i) for i, outcome in enumerate(played.outcomes)]
+        observations, pictures = self._observe(works)
+        final_obs = np.full(self.num_envs, None, dtype=object)
+        for i in range(self.num_envs):
+            final_obs[i] = _view(pictures[i] if self.images else None, xi[i])
         everyone = np.ones(self.num_envs, dtype=np.bool_)
         infos = self._reset_infos() | {
             "final_info": _batch_infos(ended),
@@ -471,7 +472,7 @@ class GraspVectorEnv(VectorEnv[dict[str, Any], NDArray[np.float64], NDArray[Any]
             "final_obs": final_obs,
             "_final_obs": everyone.copy(),
         }
-        return self._observe(), played.rewards, everyone, np.zeros(self.num_envs, dtype=np.bool_), infos
+        return observations, played.rewards, everyone, np.zeros(self.num_envs, dtype=np.bool_), infos
 
     def render(self) -> Any:
         """A tuple over sub-environments: the pictures now, or lists with the whole of the episodes just played.
