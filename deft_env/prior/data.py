@@ -24,10 +24,10 @@ from deft_env.video.shards import Labels
 
 RESIDENT_SHARE: Final = 0.6
 """Images stay on the device where they take at most this share of its free memory."""
-SCALE: Final = 0.15
-SHIFT: Final = 0.08
+SCALE: Final = 0.20
+SHIFT: Final = 0.10
 LIGHT: Final = 0.25
-"""Augmentation (our choice): crops are scaled by up to 15 %, moved by 8 % of their side, lit by 25 % more or less."""
+"""Augmentation (our choice): crops are scaled by up to 20 %, moved by 10 % of their side, lit by 25 % more or less."""
 
 
 def in_validation(clip: str, share: float) -> bool:
