@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from deft_agents.search.base import DIM, LIMIT, Array, Search, Told, check_count, check_positive
+from deft_agents.search.base import DIM, LIMIT, Array, Search, Told, check_count, check_positive, clip
 from deft_agents.search.gp_model import GPConfig, GroupedGP, climb
 from deft_env.episode import Context
 
@@ -24,6 +24,13 @@ def model_of(told: Told, config: GPConfig) -> GroupedGP:
         return GroupedGP(told.z[: told.n], told.rewards[: told.n], config)
     chosen = np.unique(np.concatenate([told.best(MAX_POINTS // 2), np.arange(told.n - MAX_POINTS // 2, told.n)]))
     return GroupedGP(told.z[chosen], told.rewards[chosen], config)
+
+
+def with_pending(model: GroupedGP, told: Told, out: Array, config: GPConfig) -> GroupedGP:
+    """The model fitted to what was told and to points (n, 22) still out, as if they had come out as it says."""
+    believed = model.offset + model.scale * model.predict(out)[0]
+    rewards = np.concatenate([told.rewards[: told.n], believed])
+    return GroupedGP(np.concatenate([told.z[: told.n], out]), rewards, config)
 
 
 class GP(Search):
@@ -77,16 +84,10 @@ class GP(Search):
         else:
             model = model_of(self._told, self.config)
             if self._pending:
-                model = self._with_pending(model)
+                model = with_pending(model, self._told, clip(np.array(list(self._pending.values()))), self.config)
             z = climb(model, starts(self._told, noise), self.beta, self.radius, self.box, 25)
         self._pending[number] = z
         return z
-
-    def _with_pending(self, model: GroupedGP) -> GroupedGP:
-        out = np.array([np.minimum(np.maximum(z, -LIMIT), LIMIT) for z in self._pending.values()])
-        believed = model.offset + model.scale * model.predict(out)[0]
-        rewards = np.concatenate([self._told.rewards[: self._told.n], believed])
-        return GroupedGP(np.concatenate([self._told.z[: self._told.n], out]), rewards, self.config)
 
     def tell(self, number: int, z: Array, reward: float, context: Context) -> None:
         """Remembers the episode; the model is fitted when someone asks."""

@@ -21,6 +21,7 @@ Array = NDArray[np.float64]
 _STARTS: Final = [group.start for group in grasp.GROUPS.values()]
 _SIZES: Final = [group.stop - group.start for group in grasp.GROUPS.values()]
 _OF_DIM: Final = np.repeat(np.arange(len(_SIZES)), _SIZES)
+_HAND: Final = grasp.FINGERS.start
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,8 @@ class GPConfig:
             with one number for all, from the affordance prior to a typical draw of the initial distribution.
         keep: how many of the grid's hyper-parameters are averaged, by evidence.
         strength: pseudo-observations behind a signal variance of one.
+        trend: what earlier tasks add to the prior mean, in standard deviations of the rewards: a coefficient for each
+            of ``trend_features``; empty for nothing.
     """
 
     mu: tuple[float, ...] = (1.0, 2.0, 4.0)
@@ -45,6 +48,7 @@ class GPConfig:
     drop: tuple[float, float, float] = (1.0, 2.0, 0.5)
     keep: int = 6
     strength: float = 4.0
+    trend: tuple[float, ...] = ()
 
 
 def group_distances(a: Array, b: Array) -> Array:
@@ -53,18 +57,30 @@ def group_distances(a: Array, b: Array) -> Array:
     return distances
 
 
+def trend_features(z: Array) -> Array:
+    """Position and wrist (..., 6), their squares (..., 6) and the mean square of the fingers (..., 1), in one array."""
+    hand = z[..., :_HAND]
+    fingers = (z[..., _HAND:] ** 2).mean(axis=-1, keepdims=True)
+    return np.concatenate([hand, hand**2, fingers], axis=-1)
+
+
 class GroupedGP:
     """The model fitted to points and rewards: an average of a few Gaussian processes.
 
     Attributes:
         scale: standard deviation of the rewards; predictions are in these units, around their mean.
         offset: mean of the rewards.
+        evidence: log marginal likelihood, averaged over the grid, up to a constant of the number of points; of use
+            between models of the same rewards.
     """
 
     def __init__(self, z: Array, rewards: Array, config: GPConfig | None = None) -> None:
         """Fits to points (n, 22) in units of sigma and their rewards (n,), n >= 1."""
         self.config = c = config or GPConfig()
         self._fall: Array = np.array(c.drop)[_OF_DIM] / grasp.DIM
+        self._trend: Array = np.array(c.trend)
+        # The data, not other tasks, say how high the rewards are.
+        self._level = float(np.einsum("nf,f->n", trend_features(z), self._trend).mean()) if c.trend else 0.0
         self.z = z
         self.offset = float(rewards.mean())
         # Rewards that are all the same say nothing about their scale; the floor keeps noise from being blown up.
@@ -82,6 +98,7 @@ class GroupedGP:
         log_determinant = np.log(np.einsum("hnn->hn", cholesky)).sum(axis=1)
         evidence = -0.5 * (n + c.strength) * np.log(variance) - log_determinant
         best = np.argsort(-evidence, kind="stable")[: c.keep]
+        self.evidence = float(evidence[best[0]] + np.log(np.exp(evidence - evidence[best[0]]).mean()))
         weights = np.exp(evidence[best] - evidence[best[0]])
         self.weights: Array = weights / weights.sum()
         self.inverse: Array = inverse[best]
@@ -91,7 +108,17 @@ class GroupedGP:
 
     def _prior_mean(self, z: Array) -> Array:
         mean: Array = self._fall.sum() - np.einsum("...d,d,...d->...", z, self._fall, z)
+        if self._trend.size:
+            mean = mean + np.einsum("...f,f->...", trend_features(z), self._trend) - self._level
         return mean
+
+    def _prior_slope(self, z: Array) -> Array:
+        slope: Array = -2.0 * self._fall * z
+        if self._trend.size:
+            linear, square, fingers = np.split(self._trend, [_HAND, 2 * _HAND])
+            slope[..., :_HAND] += linear + 2.0 * square * z[..., :_HAND]
+            slope[..., _HAND:] += 2.0 * fingers * z[..., _HAND:] / (grasp.DIM - _HAND)
+        return slope
 
     def predict(self, points: Array) -> tuple[Array, Array]:
         """Mean and standard deviation (m,) at points (m, 22), in units of ``scale`` around ``offset``."""
@@ -122,7 +149,7 @@ class GroupedGP:
         pull = k * (by_mean[..., None] * self.alpha[:, None, :] - 2.0 * by_left[..., None] * projected)
         pulls = np.einsum("hmn,hg->mng", pull, self.inverse)[:, :, _OF_DIM]
         slope = np.einsum("mnd,nd->md", pulls, self.z) - points * pulls.sum(axis=1)
-        return total, deviation, slope - 2.0 * self._fall * points
+        return total, deviation, slope + self._prior_slope(points)
 
 
 def into_region(points: Array, radius: float, box: float) -> Array:
