@@ -147,7 +147,10 @@ def _augmented(images: NDArray[np.uint8], rng: np.random.Generator) -> Tensor:
     The segmentation by depth leaves out what is low, such as the foot of a thing, so its boxes are tighter.
     """
     n = len(images)
-    zoom, turn = np.exp(rng.uniform(*np.log(ZOOM), n)), rng.uniform(-TURN_RAD, TURN_RAD, n)
+    zoom, turn = (
+        np.exp(rng.uniform(float(np.log(ZOOM[0])), float(np.log(ZOOM[1])), n)),
+        rng.uniform(-TURN_RAD, TURN_RAD, n),
+    )
     cos, sin, mirror = zoom * np.cos(turn), zoom * np.sin(turn), rng.choice([-1.0, 1.0], n)
     shift = rng.uniform(-SHIFT, SHIFT, (n, 2))
     theta = np.stack(
