@@ -1,6 +1,6 @@
 """Whole episodes a second of the vector environment, beside the bare batch and Gymnasium's own vector environments.
 
-    python benchmarks/env_throughput.py [--tasks PickCup …] [--num-envs 64] [--rounds 5] [--quick]
+    python benchmarks/env_throughput.py [--tasks PickCup …] [--only bare …] [--num-envs 64] [--rounds 5] [--quick]
 
 What is compared takes turns within a round, so that a busy machine slows all alike; a ratio is the median over rounds
 of the ratios within a round. The bare batch is ``mujoco.batch.Batch.rollout`` of the very models, states and controls
@@ -35,7 +35,7 @@ from mujoco import batch
 from deft_env import grasp
 from deft_env.env import GraspEnv, GraspVectorEnv
 from deft_env.episode import generator
-from deft_env.registries import TASK_WORDS
+from deft_env.registries import TASK_WORDS, tasks
 from deft_env.rigs import simulated
 from deft_env.sim import execute
 
@@ -62,7 +62,7 @@ class Tap:
         """Puts itself in the rig's way."""
         self.played: list[tuple[Any, ...]] = []
         self._play = execute.play
-        simulated.execute.play = self  # type: ignore[assignment]
+        simulated.execute.play = self
 
     def __call__(self, models: Any, qpos: Any, controls: Any, **keywords: Any) -> execute.Playback:
         """Plays, and keeps the arguments."""
@@ -281,20 +281,9 @@ def machine() -> str:
     return f"{model}, {execute.threads_available()} CPUs, load {os.getloadavg()[0]:.1f} when this began"
 
 
-def main() -> None:
-    """Prints the tables."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--tasks", nargs="+", default=list(TASK_WORDS))
-    parser.add_argument("--num-envs", type=int, default=64, help="episodes of a batch, against the bare batch")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--quick", action="store_true", help="batches of 24, 3 rounds")
-    arguments = parser.parse_args()
-    n, rounds = (24, 3) if arguments.quick else (arguments.num_envs, arguments.rounds)
-    few = 4
-    names = arguments.tasks
-    print(f"{machine()}; batches of {n}, {rounds} rounds\n")
-    tap = Tap()
-    print("Beside the bare batch; 1.000 would be free:\n")
+def print_bare(names: list[str], n: int, rounds: int, tap: Tap) -> None:
+    """Table of the environment beside the bare batch, and of first frames."""
+    print("\nBeside the bare batch; 1.000 would be free:\n")
     print("| task | env, ms of CPU | bare / env, 1 thread (CPU) | bare / env, 2 threads (wall) "
           "| with pictures, ms of CPU | bare / with pictures (CPU) | first frame, ms of CPU |")  # fmt: skip
     print("|---" * 7 + "|")
@@ -306,12 +295,24 @@ def main() -> None:
             f"| {ratio(c, 'bare 1', 'pictures 1'):.2f} | {first_frame_ms(name, 12):.1f} |",
             flush=True,
         )
-    print("\nA second thread, batches of 16, the shortest of the rounds (1.0 where other work fills the machine):\n")
+
+
+def print_threads(names: list[str], n: int, rounds: int, tap: Tap) -> None:
+    """Table of what a second thread gives."""
+    print("\nA second thread, batches of 16, the shortest of the rounds (near 1 where other work fills the machine):\n")
+    if execute.threads_available() < 2:
+        print("not measured: this process may use one CPU only")
+        return
     print("| task | env: times faster | CPU grows by | with pictures: times faster | CPU grows by "
           "| bare: times faster | CPU grows by | env waited for a CPU, 1 / 2 |")  # fmt: skip
     print("|---" * 8 + "|")
     for name in names:
-        print(second_thread(name, 16, 3 * rounds, tap), flush=True)
+        print(second_thread(name, min(n, 16), 3 * rounds, tap), flush=True)
+
+
+def print_gymnasium(names: list[str], n: int, rounds: int, tap: Tap) -> None:
+    """Table of Gymnasium's vector environments."""
+    few = min(n, 4)
     print(f"\nBeside Gymnasium's vector environments of {few}; above 1 ours is faster:\n")
     print("| task | pictures | ours, ms of CPU | SyncVectorEnv / ours (1 thread, CPU) | AsyncVectorEnv / ours (wall) |")
     print("|---|---|---|---|---|")
@@ -320,6 +321,10 @@ def main() -> None:
             c = against_gymnasium(name, few, rounds, images)
             ratios = f"{ratio(c, 'sync', 'ours'):.2f} | {ratio(c, 'async', 'ours wall', 'wall_s'):.2f}"
             print(f"| {name} | {'yes' if images else 'no'} | {median_ms(c, 'ours'):.1f} | {ratios} |", flush=True)
+
+
+def print_split(names: list[str], n: int, rounds: int, tap: Tap) -> None:
+    """Tables of where an episode's time goes, without and with pictures."""
     for images in (False, True):
         parts = {name: split(name, min(n, 24), images) for name in names}
         print(f"\nWhere an episode's time goes, {'with' if images else 'without'} pictures, ms of CPU:\n")
@@ -327,6 +332,29 @@ def main() -> None:
         for row in SPLIT:
             print(f"| {row} | {' | '.join(f'{parts[name][row]:.2f}' for name in names)} |")
         print(f"\n{names[0]}:\n\n{bars(parts[names[0]])}", flush=True)
+
+
+PARTS = {"bare": print_bare, "threads": print_threads, "gymnasium": print_gymnasium, "split": print_split}
+
+
+def main() -> None:
+    """Prints the tables."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--tasks", nargs="+", default=list(TASK_WORDS), metavar="TASK", help="default: all nine")
+    parser.add_argument("--only", nargs="+", default=list(PARTS), choices=list(PARTS), help="which tables")
+    parser.add_argument("--num-envs", type=int, default=64, help="episodes of a batch, against the bare batch")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--quick", action="store_true", help="batches of 24, 3 rounds")
+    arguments = parser.parse_args()
+    n, rounds = (24, 3) if arguments.quick else (arguments.num_envs, arguments.rounds)
+    unknown = [name for name in arguments.tasks if name not in tasks.names()]
+    if unknown:
+        parser.error(f"--tasks: unknown {', '.join(unknown)}; there are: {', '.join(tasks.names())}")
+    print(f"{machine()}; batches of {n}, {rounds} rounds", flush=True)
+    began, tap = time.perf_counter(), Tap()
+    for part in arguments.only:
+        PARTS[part](arguments.tasks, n, rounds, tap)
+    print(f"\n{(time.perf_counter() - began) / 60:.1f} minutes, load {os.getloadavg()[0]:.1f} at the end")
 
 
 if __name__ == "__main__":
