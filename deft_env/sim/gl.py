@@ -8,6 +8,7 @@ can be had and their renderer is the same; where there is a GPU, threads share i
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import sys
@@ -71,17 +72,27 @@ class _EglContext:
         self.make_current()
 
     def make_current(self) -> None:
-        """Makes this the context of the calling thread, which must be the one that made it."""
+        """Makes this the context of the calling thread, which must be the one that made it.
+
+        Raises:
+            RuntimeError: if somebody ended the display.
+        """
         none = self._egl.EGL_NO_SURFACE
-        if not self._egl.eglMakeCurrent(self._display, none, none, self._context):
-            raise RuntimeError("EGL did not make the context current")
+        try:
+            done = self._egl.eglMakeCurrent(self._display, none, none, self._context)
+        except self._egl.EGLError:
+            done = False
+        if not done:
+            raise RuntimeError("EGL did not make the context current: its display was ended, or this is another thread")
 
     def free(self) -> None:
         """Frees it; may be called twice."""
         if self._context:
             none = self._egl.EGL_NO_SURFACE
-            self._egl.eglMakeCurrent(self._display, none, none, self._egl.EGL_NO_CONTEXT)
-            self._egl.eglDestroyContext(self._display, self._context)
+            # Somebody else, such as MuJoCo's own renderer when Python ends, may have ended the display and all on it.
+            with contextlib.suppress(self._egl.EGLError):
+                self._egl.eglMakeCurrent(self._display, none, none, self._egl.EGL_NO_CONTEXT)
+                self._egl.eglDestroyContext(self._display, self._context)
         self._context = None
 
     def renderer(self) -> str:

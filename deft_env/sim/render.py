@@ -7,6 +7,7 @@ with the same meshes and textures, whatever their sizes and colours.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import threading
 import zlib
 from typing import Any, Final
@@ -115,8 +116,9 @@ class _Renderer:
         return np.ascontiguousarray(rgb[::-1]), _metres(model, depth)
 
     def close(self) -> None:
-        self.gl.make_current()
-        self.context.free()
+        with contextlib.suppress(RuntimeError):  # on a display that was ended, nothing is left to be freed
+            self.gl.make_current()
+            self.context.free()
         self.gl.free()
 
 

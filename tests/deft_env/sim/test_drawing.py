@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -226,3 +227,30 @@ def test_python_ends_though_nobody_closed_the_rig() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.strip() == "6"
     assert done.stderr == ""
+
+
+def test_the_renderer_of_mujoco_may_draw_beside_ours() -> None:
+    """It ends the display that both share when Python ends, whichever goes first."""
+    code = (
+        "import mujoco\n"
+        "from deft_env.episode import EpisodeKey\n"
+        "from deft_env.rigs.simulated import SimulatedRig\n"
+        "model = mujoco.MjModel.from_xml_string('<mujoco><worldbody><geom size=\"1\"/></worldbody></mujoco>')\n"
+        "theirs = [mujoco.Renderer(model, 48, 64)]\n"
+        "rig = SimulatedRig(threads=3)\n"
+        "frames = rig.reset_batch([EpisodeKey('PickCup', 'train', 'train', 1, k) for k in range(6)])[:]\n"
+        "theirs.append(mujoco.Renderer(model, 48, 64))\n"
+        "again = rig.reset_batch([EpisodeKey('PickCup', 'train', 'train', 1, k) for k in range(6)])[:]\n"
+        "print(all((a.rgb == b.rgb).all() for a, b in zip(frames, again)))\n"
+    )
+    environment = os.environ | {"MUJOCO_GL": "egl"}
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True, env=environment
+        )
+    except subprocess.CalledProcessError as error:
+        if "EGL" not in error.stderr:
+            raise
+        pytest.skip("no EGL here")
+    assert done.stdout.strip() == "True"
+    assert "Traceback" not in done.stderr
