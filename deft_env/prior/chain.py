@@ -83,18 +83,16 @@ def run_chain(config: ChainConfig, progress: Progress = lambda row: None) -> Cha
         ExtractConfig("epic-kitchens", str(out / "videos"), str(out / "labels"), poses="hamer", workers=config.workers),
         lambda row: progress({"part": "labels", **row}),
     )
-    training = train(
-        TrainConfig(
-            data=(str(out / "labels"),),
-            out=str(out / "network"),
-            preset=config.preset,
-            seed=config.seed,
-            epochs=config.epochs,
-            batch=config.batch,
-            lr=config.lr,
-        ),
-        lambda row: progress({"part": "training", **row}),
+    settings = TrainConfig(
+        data=(str(out / "labels"),),
+        out=str(out / "network"),
+        preset=config.preset,
+        seed=config.seed,
+        epochs=config.epochs,
+        batch=config.batch,
+        lr=config.lr,
     )
+    training = train(settings, lambda row: progress({"part": "training", **row}))
     half = training.weights.with_name("affordance-half.safetensors")
     checkpoint.halve(training.weights, half)
     choice = _choice(config, out, lambda row: progress({"part": "choice", **row}))
@@ -106,6 +104,7 @@ def run_chain(config: ChainConfig, progress: Progress = lambda row: None) -> Cha
         "half": str(half),
         "choice": str(choice),
         "validation": dict(training.figures),
+        "held_out": _held_out(settings, half),
         "images_per_s": training.images_per_s,
     }
     write_atomically(out / "chain.json", (json.dumps(summary, indent=1) + "\n").encode())
@@ -125,3 +124,13 @@ def _choice(config: ChainConfig, out: Path, progress: Progress) -> Path:
             read_choices(open_dataset(videos)), ChoiceTrainConfig(str(path), steps=steps, seed=config.seed), progress
         )
     return path
+
+
+def _held_out(settings: TrainConfig, half: Path) -> Mapping[str, Any]:
+    """Errors of the halved weights and of constant answers; empty where so few clips leave nothing held out."""
+    from deft_env.prior.evaluate import held_out
+
+    try:
+        return held_out({"affordance": half}, settings.data, settings.validation)
+    except ValueError:
+        return {}

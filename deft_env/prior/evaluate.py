@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from deft_env.encoders.checkpoints import Weights
 from deft_env.prior import loss, overlay
 from deft_env.prior.affordance import AffordancePrior
+from deft_env.prior.data import in_validation
 from deft_env.video import shards
 
 
@@ -54,3 +56,48 @@ def evaluate(weights: Weights | None, folders: Sequence[str | Path], picture: st
         )
         overlay.save_picture(picture, page)
     return Evaluation(found, labels.clips)
+
+
+def constant_errors(train: shards.Labels, held: shards.Labels, by_words: bool = False) -> dict[str, float]:
+    """Mean errors on ``held`` of the mean answer of ``train``: what a network that sees nothing can reach.
+
+    Args:
+        train: labels whose mean is the answer.
+        held: labels on which it is measured.
+        by_words: one mean for each instruction (the mean of all where ``train`` does not have it) instead of one.
+    """
+    words = np.array(train.instructions)
+    rows = []
+    for text in held.instructions:
+        mine = np.flatnonzero(words == text) if by_words else np.arange(len(train))
+        mine = mine if len(mine) else np.arange(len(train))
+        rows.append((train.contacts[mine].mean(0), loss.mean_rotation(train.wrist[mine]), train.pose[mine].mean(0)))
+    contacts, wrist, pose = (np.stack([r[i] for r in rows]) for i in range(3))
+    found = loss.errors(contacts, wrist, pose, held.contacts, held.wrist, held.pose)
+    return {name: float(values.mean()) for name, values in found.items()}
+
+
+def held_out(weights: Weights | None, folders: Sequence[str | Path], share: float = 0.1) -> dict[str, Any]:
+    """Mean errors on the labels that a training with ``validation=share`` did not see, of weights and of constants.
+
+    Returns:
+        ``labels``: how many; ``network``, ``constant``, ``constant by words``: error by name (see ``loss.errors``).
+
+    Raises:
+        ValueError: if nothing is held out, or everything.
+    """
+    labels = shards.read_folders(folders)
+    mask = np.array([in_validation(clip, share) for clip in labels.clips], dtype=bool)
+    if mask.all() or not mask.any():
+        raise ValueError(f"share: of {len(labels)} labels {int(mask.sum())} are held out; take more clips")
+    train, held = (labels.take(np.flatnonzero(rows)) for rows in (~mask, mask))
+    prior = AffordancePrior(weights)
+    answers = [prior.predict_crop(image, text)[:3] for image, text in zip(held.images, held.instructions, strict=True)]
+    contacts, wrist, pose = (np.stack([a[i] for a in answers]) for i in range(3))
+    found = loss.errors(contacts, wrist, pose, held.contacts, held.wrist, held.pose)
+    return {
+        "labels": len(held),
+        "network": {name: float(values.mean()) for name, values in found.items()},
+        "constant": constant_errors(train, held),
+        "constant by words": constant_errors(train, held, by_words=True),
+    }

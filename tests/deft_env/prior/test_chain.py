@@ -25,6 +25,9 @@ def test_videos_to_grasps(tmp_path):
     assert {"videos", "labels", "training"} <= set(parts)
     summary = json.loads((tmp_path / "chain.json").read_text())
     assert summary["labels"] == result.labels.labels >= 5
+    if summary["held_out"]:  # ten clips may leave none
+        assert summary["held_out"]["labels"] + 1 <= summary["labels"]
+        assert summary["held_out"]["network"].keys() == summary["held_out"]["constant"].keys()
     again = run_chain(config)  # finished parts are not done again
     assert again.training.resumed_at_epoch == 2
     elsewhere = run_chain(replace(config, out=str(tmp_path / "again")))  # one configuration, the same bytes

@@ -173,6 +173,33 @@ def test_training_stops_and_goes_on_exactly(toy_folder, tmp_path):
         train.train(train.TrainConfig(out=str(tmp_path / "b"), **{**base, "seed": 1}))
 
 
+def test_constant_answers_are_the_means(toy_labels):
+    """A constant is exact where all labels are alike, and one by words where they are alike within their words."""
+    from deft_env.prior.evaluate import constant_errors
+
+    labels = toy_labels(12)
+    same = labels.take(np.zeros(6, dtype=np.int64))
+    assert max(constant_errors(same, same).values()) < 0.05
+    texts = np.array(labels.instructions)
+    other = int(np.flatnonzero(texts != texts[0])[0])
+    two = labels.take(np.array([0, 0, other, other]))
+    assert constant_errors(two, two)["wrist_deg"] == pytest.approx(np.rad2deg(0.75), abs=0.1)
+    assert max(constant_errors(two, two, by_words=True).values()) < 0.05
+
+
+def test_held_out_labels_are_those_that_training_leaves_out(toy_folder):
+    from deft_env.prior.data import in_validation
+    from deft_env.prior.evaluate import held_out
+    from deft_env.video import shards
+
+    clips = shards.read_folders([toy_folder]).clips
+    found = held_out(None, [toy_folder], 0.3)
+    assert found["labels"] == sum(in_validation(c, 0.3) for c in clips)
+    assert found["constant by words"]["wrist_deg"] < 0.1 < found["network"]["wrist_deg"]
+    with pytest.raises(ValueError, match="held out"):
+        held_out(None, [toy_folder], 0.0)
+
+
 def test_files_round_trip_and_wrong_ones_are_refused(tmp_path):
     f = network.AffordanceNetwork(network.PRESETS["small"]).eval()
     card = checkpoint.Card(f.config, "stand-in-text", "random", {"seed": 3})
