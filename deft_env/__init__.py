@@ -23,7 +23,7 @@ def _register_ids() -> None:
             _gymnasium.register(
                 simulated,
                 entry_point="deft_env.env:GraspEnv",
-                vector_entry_point="deft_env.env:GraspVectorEnv",
+                vector_entry_point="deft_env.vector_env:GraspVectorEnv",
                 kwargs={"task": name},
             )
         if live not in _gymnasium.registry:

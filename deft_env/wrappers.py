@@ -14,7 +14,7 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from deft_env.env import FILM_FPS
+from deft_env.env_parts import FILM_FPS
 
 Format = Literal["gif", "mp4"]
 FORMATS: Final[tuple[str, ...]] = get_args(Format)
