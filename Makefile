@@ -50,12 +50,20 @@ lint: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# Short forms, a quarter of an hour on two quiet cores; benchmarks/agents_grid.py takes hours and is left out.
+# Short forms, 11 minutes of CPU time: a quarter of an hour on two quiet cores, 35 minutes on two busy ones.
+# benchmarks/agents_grid.py takes hours and is left out.
 bench: install
-	$(BIN)/python benchmarks/env_throughput.py --quick
-	$(BIN)/python benchmarks/physics_study.py --quick
-	$(BIN)/python benchmarks/gpu_throughput.py --quick
-	$(BIN)/python benchmarks/loop_overhead.py
-	$(BIN)/python benchmarks/agents_overhead.py --repeats 5
-	$(BIN)/python benchmarks/agents_landscape.py --seeds 4
-	$(BIN)/python benchmarks/agents_physical.py --quick
+	@printf '\n== %s\n\n' "the environment beside bare physics and Gymnasium's vector environments"
+	@$(BIN)/python benchmarks/env_throughput.py --quick
+	@printf '\n== %s\n\n' "what settings of the physics cost and change"
+	@$(BIN)/python benchmarks/physics_study.py --quick
+	@printf '\n== %s\n\n' "whole episodes on a GPU"
+	@$(BIN)/python benchmarks/gpu_throughput.py --quick
+	@printf '\n== %s\n\n' "what the run loop adds"
+	@$(BIN)/python benchmarks/loop_overhead.py
+	@printf '\n== %s\n\n' "what agents and policies cost"
+	@$(BIN)/python benchmarks/agents_overhead.py --repeats 5
+	@printf '\n== %s\n\n' "what agents reach, on synthetic landscapes"
+	@$(BIN)/python benchmarks/agents_landscape.py --seeds 4
+	@printf '\n== %s\n\n' "what agents reach, in physics"
+	@$(BIN)/python benchmarks/agents_physical.py --quick
