@@ -80,7 +80,7 @@ def contexts(parts: Parts, frames: Frames) -> list[Context]:
     xi = parts.prior(frames, parts.task)
     if parts.encoder is None:
         return [Context(row) for row in xi]
-    features = parts.encoder(np.stack([observation.image(frame) for frame in frames]))
+    features = parts.encoder(np.stack([observation.image(frame) for frame in frames[:]]))  # drawn at once
     return [Context(row, f, parts.encoder.name) for row, f in zip(xi, features, strict=True)]
 
 

@@ -127,9 +127,9 @@ class AffordancePrior(Prior):
             PriorFailureError: if a frame shows no object, an empty crop, or no depth at the contact.
         """
         xi = np.empty((len(frames), grasp.DIM))
-        for i, key in enumerate(frames.keys):
+        for i, (key, frame) in enumerate(zip(frames.keys, frames[:], strict=True)):  # drawn at once
             try:
-                xi[i] = self._one(frames[i], task)
+                xi[i] = self._one(frame, task)
             except (PriorFailureError, crops.EmptyCropError, lifting.NoDepthError) as error:
                 raise PriorFailureError(f"{key}: {error}", i) from None
         return xi

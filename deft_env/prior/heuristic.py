@@ -90,8 +90,7 @@ class HeuristicPrior(Prior):
             PriorFailureError: if a frame shows nothing over the table.
         """
         xi = np.empty((len(frames), grasp.DIM))
-        for i, key in enumerate(frames.keys):
-            frame = frames[i]
+        for i, (key, frame) in enumerate(zip(frames.keys, frames[:], strict=True)):  # drawn at once
             try:
                 xi[i, grasp.MU] = box_centre_m(frame, self._find(frame, task.instruction))
             except PriorFailureError as error:
