@@ -15,6 +15,7 @@ import inspect
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
 
@@ -107,7 +108,11 @@ priors.register(
     Entry(
         "affordance",
         "deft_env.prior.affordance:AffordancePrior",
-        "the network f, learned from human video (paper, section 3.1); weights: affordance, clip, sam",
+        "the network f, learned from human video (paper, section 3.1); weights: affordance, choice, clip, sam",
+        shipped=(
+            ("affordance", "deft_env.prior:affordance-small-synthetic.safetensors"),
+            ("choice", "deft_env.prior:choice-small-synthetic.safetensors"),
+        ),
     )
 )
 priors.register(
@@ -128,6 +133,7 @@ priors.register(
     Entry("heuristic-palm-down", "deft_env.prior.heuristic:palm_down", "the heuristic with the palm facing down")
 )
 
+_TIME_CONTRASTIVE: Final = (("time-contrastive", "deft_env.encoders:time-contrastive-synthetic.safetensors"),)
 rewards: Final = Registry("reward", "deft.rewards")
 rewards.register(
     Entry(
@@ -151,7 +157,8 @@ rewards.register(
     Entry(
         "time-contrastive",
         "deft_env.rewards.embedding:TimeContrastiveReward",
-        "negative distance to the goal image, trained on synthetic videos; weights: shipped, or time-contrastive",
+        "negative distance to the goal image, trained on synthetic videos; weights: time-contrastive",
+        shipped=_TIME_CONTRASTIVE,
     )
 )
 rewards.register(
@@ -187,8 +194,9 @@ encoders.register(
     Entry(
         "time-contrastive",
         "deft_env.encoders.networks:TimeContrastiveEncoder",
-        "small network trained on synthetic videos with R3M's objective; weights: shipped, or time-contrastive",
+        "small network trained on synthetic videos with R3M's objective; weights: time-contrastive",
         slow=True,
+        shipped=_TIME_CONTRASTIVE,
     )
 )
 encoders.register(
@@ -243,6 +251,16 @@ def build(
     if "weights" in parameters:
         keywords["weights"] = dict(weights or {})
     return part(**keywords)
+
+
+def shipped_weights(registry: Registry, name: str) -> dict[str, Path]:
+    """Name -> file of the weights that come with the package and that the part ``name`` reads unless others are given.
+
+    Raises:
+        UnknownNameError: if nothing has this name.
+    """
+    places = {weight: place.split(":") for weight, place in registry.entry(name).shipped}
+    return {weight: Path(str(resources.files(package) / file)) for weight, (package, file) in places.items()}
 
 
 def takes_weights(registry: Registry, name: str) -> bool:

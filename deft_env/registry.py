@@ -22,6 +22,7 @@ class Entry:
         extra: the optional extra (``pip install deft-hand[extra]``) that it needs; empty when none.
         stand_in: whether it stands in for something real; named as such in every output.
         slow: whether it costs far more than an episode of simulated physics.
+        shipped: weights that it reads unless others are given: their name, and the file as ``package:file``.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Entry:
     extra: str = ""
     stand_in: bool = False
     slow: bool = False
+    shipped: tuple[tuple[str, str], ...] = ()
 
     @property
     def where(self) -> str:

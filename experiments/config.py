@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import functools
 import hashlib
 import json
 from collections.abc import Mapping
@@ -10,7 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from deft_env import paper
+from deft_env import paper, registries
+from deft_env.registry import UnknownNameError
 from deft_experiments.errors import UsageError
 
 SIMULATED_EVAL_TRIALS: Final = 200
@@ -29,7 +32,7 @@ class RunConfig:
         seed: of the run; scenes and agent follow from it.
         episodes: N of Algorithm 1.
         agent_options, prior_options, reward_options, rig_options: options of the parts.
-        weights: name -> SHA-256 of the file given by ``--weights``.
+        weights: name -> SHA-256 of the file given by ``--weights``, or of the shipped one (``with_shipped``).
 
     Raises:
         UsageError: for a seed or a number of episodes out of range.
@@ -137,6 +140,28 @@ def parse_weights(words: tuple[str, ...]) -> dict[str, Path]:
         if not out[name].is_file():
             raise UsageError(f"--weights: {name}: there is no file {value}")
     return out
+
+
+def with_shipped(config: RunConfig) -> RunConfig:
+    """The configuration with the hashes of the shipped weights that its parts read where none are given.
+
+    A later version may ship others: without this its runs could not be told from those of this version.
+    """
+    shipped: dict[str, str] = {}
+    for registry, name in (
+        (registries.priors, config.prior),
+        (registries.rewards, config.reward),
+        (registries.encoders, config.encoder),
+    ):
+        with contextlib.suppress(UnknownNameError):  # which ``parts.check_names`` reports
+            files = registries.shipped_weights(registry, name)
+            shipped |= {weight: _shipped_hash(path) for weight, path in files.items()}
+    return dataclasses.replace(config, weights={**shipped, **config.weights}) if shipped else config
+
+
+@functools.cache
+def _shipped_hash(path: Path) -> str:
+    return file_hash(path)
 
 
 def file_hash(path: Path) -> str:

@@ -21,7 +21,7 @@ from typing import Any, Final
 from deft_agents import Policy, split_name
 from deft_env.episode import SPLITS
 from deft_experiments import provenance, spent
-from deft_experiments.config import RunConfig
+from deft_experiments.config import RunConfig, with_shipped
 from deft_experiments.errors import RigError
 from deft_experiments.evaluate import PRIOR_ALONE, Candidate, evaluate, other_policy, prior_alone
 from deft_experiments.lockstep import Lockstep
@@ -112,7 +112,7 @@ def jobs(base: RunConfig, agents: Sequence[str], tasks: Sequence[str], seeds: in
         for seed in range(seeds):
             for i, (search, names) in enumerate(policies.items()):
                 config = dataclasses.replace(base, task=task, seed=seed, agent=f"{search}+{names[0]}")
-                out.append(Job(config, tuple(names), prior=i == 0))
+                out.append(Job(with_shipped(config), tuple(names), prior=i == 0))
     return out
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from deft_env import paper, registries
 from deft_env.episode import SPLITS
 from deft_experiments import paper_results, rates, statistics, sweep
-from deft_experiments.config import RunConfig, file_hash
+from deft_experiments.config import RunConfig, file_hash, with_shipped
 from deft_experiments.evaluate import PRIOR_ALONE
 
 SEARCH: Final = "cem"
@@ -173,17 +173,18 @@ def plan(
             # A run names the weights that it can have read, so that rows without them are shared between tables.
             read = {name: h for name, h in hashes.items() if name == reward or name not in REWARD_WEIGHTS}
             for seed in range(seeds):
-                config = dataclasses.replace(
-                    base,
-                    task=task,
-                    seed=seed,
-                    prior=prior,
-                    reward=reward,
-                    agent=f"{SEARCH}+{POLICY}",
-                    weights=read,
+                agent = f"{SEARCH}+{POLICY}"
+                config = with_shipped(
+                    dataclasses.replace(
+                        base, task=task, seed=seed, prior=prior, reward=reward, agent=agent, weights=read
+                    )
                 )
                 jobs.append(
-                    sweep.Job(config, tuple(dict.fromkeys(names)), prior=prior in alone and reward == base.reward)
+                    sweep.Job(
+                        config,
+                        tuple(dict.fromkeys(names)),
+                        prior=prior in alone and reward == base.reward,
+                    )
                 )
     return sweep.Plan(tuple(jobs), trials, tuple(at), dict(weights or {}), splits)
 

@@ -156,24 +156,24 @@ def _disk() -> Finding:
 
 def weights(given: Mapping[str, Path]) -> list[Finding]:
     """One finding for each name of weights that some part reads (from the registries' one-line summaries)."""
-    import deft_env
     from deft_env import registries
 
     readers: dict[str, list[str]] = {}
+    shipped: dict[str, Path] = {}
     for registry in (registries.priors, registries.rewards, registries.encoders):
         for name in registry.names():
+            shipped |= registries.shipped_weights(registry, name)
             _, found, names = registry.entry(name).summary.partition("weights: ")
             for weight in names.split(", ") if found else ():
                 readers.setdefault(weight.strip(), []).append(f"{registry.kind} {name}")
     out = []
     for name, parts in sorted(readers.items()):
         used = f"read by {', '.join(parts)}"
-        shipped = sorted((Path(deft_env.__file__).parent / "prior").glob(f"{name}-*.safetensors"))
         if name in given:
             size_mb = given[name].stat().st_size / 1e6
             out.append(Finding(f"weights {name}", "ok", f"{given[name]}, {size_mb:.1f} MB; {used}"))
-        elif shipped:
-            out.append(Finding(f"weights {name}", "ok", f"{shipped[0].name} is shipped; {used}"))
+        elif name in shipped:
+            out.append(Finding(f"weights {name}", "ok", f"{shipped[name].name} is shipped; {used}"))
         else:
             fix = f"get the file, then: --weights {name}=PATH"
             out.append(Finding(f"weights {name}", "missing", used, fix))

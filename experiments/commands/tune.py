@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import json
 import sys
@@ -88,7 +89,7 @@ def configuration(args: Args) -> cfg.RunConfig:
     """
     if not args.task:
         raise UsageError("TASK is missing, for example `deft tune PickCup`; `deft list tasks` shows them")
-    return cfg.RunConfig(
+    config = cfg.RunConfig(
         task=args.task,
         agent=args.agent,
         prior=args.prior,
@@ -103,6 +104,7 @@ def configuration(args: Args) -> cfg.RunConfig:
         rig_options=cfg.parse_options(args.rig_config, "--rig-config"),
         weights={name: cfg.file_hash(path) for name, path in cfg.parse_weights(args.weights).items()},
     )
+    return cfg.with_shipped(config)
 
 
 def stored_configuration(folder: Path, args: Args) -> cfg.RunConfig:
@@ -120,9 +122,12 @@ def stored_configuration(folder: Path, args: Args) -> cfg.RunConfig:
     if args.task and args.task != config.task:
         raise UsageError(f"--resume {folder}: it is a run of {config.task}, not of {args.task}; leave TASK out")
     weights = {name: cfg.file_hash(path) for name, path in cfg.parse_weights(args.weights).items()}
-    if weights != dict(config.weights):
+    now = cfg.with_shipped(dataclasses.replace(config, weights=weights)).weights
+    if now != config.weights:
+        other = [name for name in {**config.weights, **now} if now.get(name) != config.weights.get(name)]
         raise UsageError(
-            f"--resume {folder}: give the run's own --weights again: {', '.join(config.weights) or 'none'}"
+            f"--resume {folder}: its weights were others: {', '.join(other)}; give the run's own --weights again, or "
+            "resume with the version that shipped them"
         )
     return config
 

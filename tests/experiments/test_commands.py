@@ -216,6 +216,7 @@ def test_doctor_knows_the_shipped_weights() -> None:
     found = {f.name: f for f in doctor.weights({})}
     assert found["weights affordance"].verdict == "ok"
     assert "is shipped" in found["weights affordance"].detail
+    assert found["weights choice"].verdict == found["weights time-contrastive"].verdict == "ok"
     assert found["weights r3m"].verdict == "missing"
 
 
@@ -303,3 +304,35 @@ def test_report_again_keeps_the_film_strips(tmp_path: Path, monkeypatch: pytest.
     assert "best episode" in first
     assert cli.main(["report", "run", "--out", "again.html"]) == 0
     assert (tmp_path / "again.html").read_text() == first
+
+
+def test_the_hash_of_shipped_weights_is_part_of_a_run() -> None:
+    from deft_env.prior.affordance import weights_file as affordance
+    from deft_env.prior.choice import weights_file as choice
+    from deft_experiments.config import RunConfig, file_hash, with_shipped
+
+    plain = RunConfig("PickCup")
+    assert with_shipped(plain) is plain  # it reads none
+    made = with_shipped(RunConfig("PickCup", prior="affordance", encoder="time-contrastive"))
+    # The files that the parts read where no others are given, and all of them.
+    assert made.weights["affordance"] == file_hash(affordance(None))
+    assert made.weights["choice"] == file_hash(choice(None))
+    assert set(made.weights) == {"affordance", "choice", "time-contrastive"}
+    given = with_shipped(RunConfig("PickCup", prior="affordance", weights={"affordance": "0" * 64}))
+    assert given.weights["affordance"] == "0" * 64
+    assert given.run_id != made.run_id
+
+
+def test_a_run_with_other_shipped_weights_is_not_resumed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from deft_experiments import config as cfg
+
+    out = str(tmp_path / "run")
+    options = ["--rig", "landscape", "--encoder", "time-contrastive", "--episodes", "2", "--no-eval"]
+    assert cli.main(["tune", "PickCup", *options, "--out", out]) == 0
+    assert cli.main(["tune", "--resume", out, "--no-eval"]) == 0
+    monkeypatch.setattr(cfg, "_shipped_hash", lambda path: "0" * 64)
+    capsys.readouterr()
+    assert cli.main(["tune", "--resume", out, "--no-eval"]) == 2
+    assert "its weights were others: time-contrastive" in " ".join(capsys.readouterr().err.split())
