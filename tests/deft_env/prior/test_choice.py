@@ -98,3 +98,19 @@ def test_wrong_files_are_refused(tmp_path, trained):
             choice.Choices(np.zeros((1, 96, 96, 3), np.uint8), np.zeros(1, np.int64), np.ones(1, bool), ("a",)),
             choice.ChoiceTrainConfig("x"),
         )
+
+
+def test_augmentation_zooms_by_the_stated_range_and_moves_each_crop_on_its_own():
+    images = np.zeros((24, 96, 96, 3), np.uint8)
+    images[:, 32:64, 32:64] = 255
+    out = choice._augmented(images, np.random.default_rng(0)).numpy()
+    assert out.shape == (24, 3, 96, 96)
+    bright = out[:, 0] > 0.5 * (out[:, 0].max(axis=(1, 2)) + out[:, 0].min(axis=(1, 2)))[:, None, None]
+    side = np.sqrt(bright.sum(axis=(1, 2)))
+    whole = ~(bright[:, [0, -1]].any(axis=(1, 2)) | bright[:, :, [0, -1]].any(axis=(1, 2)))
+    assert whole.sum() > 6
+    assert (side[whole] > 31 / choice.ZOOM[1]).all()
+    assert (side[whole] < 33 / choice.ZOOM[0]).all()
+    assert np.ptp(side[whole]) > 10
+    centres = np.array([np.argwhere(b).mean(axis=0) for b in bright[whole]])
+    assert np.ptp(centres, axis=0).min() > 10
