@@ -207,15 +207,9 @@ def _register_built_ins() -> None:
     register_search("gp", f"{search}.gp:GP", summary="our own: a Gaussian process with the structure of a grasp")
     register_search("gp-steep", f"{search}.gp:SteepGP", summary="gp, whose prior mean falls faster along position")
     register_search(
-        "gp-context",
-        f"{search}.gp_context:ContextGP",
-        summary="gp, which undoes the prior's own scatter scene by scene",
-    )
-    register_search(
-        "gp-trained", f"{search}.gp_context:TrainedGP", summary="gp-context with settings learned across tasks"
-    )
-    register_search(
-        "gp-transfer", f"{search}.gp_transfer:TransferGP", summary="gp-trained with a trend of earlier tasks, gated"
+        "gp-trained",
+        f"{search}.gp_trained:TrainedGP",
+        summary="gp with settings learned across tasks, which undoes the prior's own scatter",
     )
     register_search("random", f"{search}.simple:RandomSearch", summary="draws from the initial distribution")
     register_search("sobol", f"{search}.simple:SobolSearch", summary="the same, evenly spread (scrambled Sobol)")
@@ -238,17 +232,9 @@ def _register_built_ins() -> None:
     register_policy("elite-mean", f"{policy}.simple:EliteMean", summary="the mean of the 10 best residuals")
     register_policy("argmax", f"{policy}.argmax:Argmax", summary="optimum of the gp's mean, for any search's episodes")
     register_policy(
-        "argmax-context",
-        f"{policy}.argmax_context:ArgmaxContext",
-        summary="argmax, which undoes the prior's own scatter scene by scene",
-    )
-    register_policy(
         "argmax-trained",
-        f"{policy}.argmax_context:ArgmaxTrained",
-        summary="argmax-context with settings learned across tasks",
-    )
-    register_policy(
-        "argmax-transfer", f"{policy}.argmax_context:ArgmaxTransfer", summary="argmax of the model of gp-transfer"
+        f"{policy}.argmax_trained:ArgmaxTrained",
+        summary="argmax of the model of gp-trained: undoes the prior's own scatter scene by scene",
     )
     register_policy("cvae", f"{policy}.cvae:CVAE", summary="the paper's conditional VAE of the 10 best residuals")
     register_policy("cvae-reg", f"{policy}.cvae:RegularisedCVAE", summary="cvae, standardised and shrunk (ours)")

@@ -21,7 +21,6 @@ Array = NDArray[np.float64]
 _STARTS: Final = [group.start for group in grasp.GROUPS.values()]
 _SIZES: Final = [group.stop - group.start for group in grasp.GROUPS.values()]
 _OF_DIM: Final = np.repeat(np.arange(len(_SIZES)), _SIZES)
-_HAND: Final = grasp.FINGERS.start
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +36,6 @@ class GPConfig:
             with one number for all, from the affordance prior to a typical draw of the initial distribution.
         keep: how many of the grid's hyper-parameters are averaged, by evidence.
         strength: pseudo-observations behind a signal variance of one.
-        trend: what earlier tasks add to the prior mean, in standard deviations of the rewards: a coefficient for each
-            of ``trend_features``; empty for nothing.
     """
 
     mu: tuple[float, ...] = (1.0, 2.0, 4.0)
@@ -48,20 +45,12 @@ class GPConfig:
     drop: tuple[float, float, float] = (1.0, 2.0, 0.5)
     keep: int = 6
     strength: float = 4.0
-    trend: tuple[float, ...] = ()
 
 
 def group_distances(a: Array, b: Array) -> Array:
     """Squared distances (n, m, 3) between rows of (n, 22) and (m, 22), by group of coordinates."""
     distances: Array = np.add.reduceat((a[:, None, :] - b[None, :, :]) ** 2, _STARTS, axis=2)
     return distances
-
-
-def trend_features(z: Array) -> Array:
-    """Position and wrist (..., 6), their squares (..., 6) and the mean square of the fingers (..., 1), in one array."""
-    hand = z[..., :_HAND]
-    fingers = (z[..., _HAND:] ** 2).mean(axis=-1, keepdims=True)
-    return np.concatenate([hand, hand**2, fingers], axis=-1)
 
 
 class GroupedGP:
@@ -78,9 +67,6 @@ class GroupedGP:
         """Fits to points (n, 22) in units of sigma and their rewards (n,), n >= 1."""
         self.config = c = config or GPConfig()
         self._fall: Array = np.array(c.drop)[_OF_DIM] / grasp.DIM
-        self._trend: Array = np.array(c.trend)
-        # The data, not other tasks, say how high the rewards are.
-        self._level = float(np.einsum("nf,f->n", trend_features(z), self._trend).mean()) if c.trend else 0.0
         self.z = z
         self.offset = float(rewards.mean())
         # Rewards that are all the same say nothing about their scale; the floor keeps noise from being blown up.
@@ -108,17 +94,7 @@ class GroupedGP:
 
     def _prior_mean(self, z: Array) -> Array:
         mean: Array = self._fall.sum() - np.einsum("...d,d,...d->...", z, self._fall, z)
-        if self._trend.size:
-            mean = mean + np.einsum("...f,f->...", trend_features(z), self._trend) - self._level
         return mean
-
-    def _prior_slope(self, z: Array) -> Array:
-        slope: Array = -2.0 * self._fall * z
-        if self._trend.size:
-            linear, square, fingers = np.split(self._trend, [_HAND, 2 * _HAND])
-            slope[..., :_HAND] += linear + 2.0 * square * z[..., :_HAND]
-            slope[..., _HAND:] += 2.0 * fingers * z[..., _HAND:] / (grasp.DIM - _HAND)
-        return slope
 
     def predict(self, points: Array) -> tuple[Array, Array]:
         """Mean and standard deviation (m,) at points (m, 22), in units of ``scale`` around ``offset``."""
@@ -149,7 +125,7 @@ class GroupedGP:
         pull = k * (by_mean[..., None] * self.alpha[:, None, :] - 2.0 * by_left[..., None] * projected)
         pulls = np.einsum("hmn,hg->mng", pull, self.inverse)[:, :, _OF_DIM]
         slope = np.einsum("mnd,nd->md", pulls, self.z) - points * pulls.sum(axis=1)
-        return total, deviation, slope + self._prior_slope(points)
+        return total, deviation, slope - 2.0 * self._fall * points
 
 
 def into_region(points: Array, radius: float, box: float) -> Array:

@@ -1,4 +1,4 @@
-"""``gp-context``: the ``gp`` search in coordinates from which the prior's own scatter is taken out.
+"""``gp-trained``: the ``gp`` search in coordinates free of the prior's own scatter, with settings learned across tasks.
 
 A grasp is the prior's ξ plus a residual. Where ξ follows the scene (position and yaw of an object), the residual is
 what generalises; where ξ varies only because the prior is noisy (height, roll, pitch and fingers, for things that
@@ -10,7 +10,6 @@ all. A gate keeps the plain residuals when the rewards speak against it. Our cho
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,7 +23,7 @@ from deft_env.episode import Context
 PSEUDO_COUNT = 2.0
 """Contexts' worth of belief that a coordinate of the prior scatters by its noise alone."""
 TRAINED = GPConfig(wrist=(2.0, 4.0, 8.0), fingers=(5.0, 10.0, 30.0), noise=(1.2,), drop=(1.0, 1.0, 0.2))
-"""Settings that best predict later episodes of stored runs of eight tasks, for seven of nine choices of the eight."""
+"""Settings that best predict the later episodes of stored runs of simulated tasks; see ``docs/agents.md``."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,42 +52,35 @@ def steadying(priors: Array, noise: float) -> Steadying:
     return Steadying(xi.mean(axis=0), np.minimum(1.0, noise**2 / np.maximum(variance, 1e-12)))
 
 
-def gated(
-    told: Told, priors: Array, configs: Sequence[GPConfig], noise: float, doubt: float
-) -> tuple[GroupedGP, Told, Steadying]:
+def gated(told: Told, priors: Array, config: GPConfig, noise: float, doubt: float) -> tuple[GroupedGP, Told, Steadying]:
     """Model, points and coordinates in which the rewards are best explained.
 
     Args:
         told: points and rewards, at least one.
         priors: (n, 22) grasps of the prior, in m and rad, in the order of ``told``.
-        configs: settings of the model to choose from by their evidence; the first one's is compared with plain
-            residuals'.
+        config: of the model.
         noise: deviation of the prior's noise in units of sigma.
         doubt: by how much the log evidence must speak for the plain residuals before they are kept.
 
     Returns:
         The fitted model, the points it was fitted to, and how a point becomes a residual: minus the shift.
     """
-    plain, steady = model_of(told, configs[0]), steadying(priors, noise)
+    plain, steady = model_of(told, config), steadying(priors, noise)
     moved = Told(told.n)
     moved.n = told.n
     moved.z[: told.n] = told.z[: told.n] + steady.shift(priors)
     moved.rewards[: told.n] = told.rewards[: told.n]
     moved.ages[: told.n] = told.ages[: told.n]
-    models = [model_of(moved, config) for config in configs]
-    if plain.evidence > models[0].evidence + doubt:
+    model = model_of(moved, config)
+    if plain.evidence > model.evidence + doubt:
         return plain, told, Steadying(steady.centre, np.zeros(DIM))
-    return max(models, key=lambda model: model.evidence), moved, steady
+    return model, moved, steady
 
 
-class ContextGP(GP):
-    """Upper-confidence proposals in steadied coordinates: see the module.
+class TrainedGP(GP):
+    """Upper-confidence proposals in steadied coordinates, with settings that were learned across tasks."""
 
-    Attributes:
-        configs: what the model may take for granted; more than one are chosen from by their evidence.
-    """
-
-    configs: Sequence[GPConfig] = (GPConfig(),)
+    config = TRAINED
 
     def __init__(
         self,
@@ -130,10 +122,10 @@ class ContextGP(GP):
         if self._told.n < self.warmup:
             z = self.spread * draws[0]
         else:
-            model, told, steady = gated(self._told, np.array(self._priors), self.configs, self.noise, self.doubt)
+            model, told, steady = gated(self._told, np.array(self._priors), self.config, self.noise, self.doubt)
             if self._pending:
                 out = clip(np.array(list(self._pending.values()))) + steady.shift(np.array(list(self._out.values())))
-                model = with_pending(model, told, out, model.config)
+                model = with_pending(model, told, out, self.config)
             point = climb(model, starts(told, draws), self.beta, self.radius, self.box, 25)
             z = point - steady.shift(context.prior)
         self._pending[number], self._out[number] = z, context.prior
@@ -146,28 +138,22 @@ class ContextGP(GP):
         self._priors.append(context.prior)
 
     def recommend(self) -> Array:
-        """The optimum for the mean of the prior's grasps; the policy ``argmax-context`` fits it to each scene's."""
+        """The optimum for the mean of the prior's grasps; the policy ``argmax-trained`` fits it to each scene's."""
         if not self._told.n:
             return np.zeros(DIM)
         priors = np.array(self._priors)
-        return steady_best(self._told, priors, self.configs, self.radius, self.box, self.noise, self.doubt)[0]
-
-
-class TrainedGP(ContextGP):
-    """The same with a model whose settings were learned across tasks; see ``docs/agents.md``."""
-
-    configs: Sequence[GPConfig] = (TRAINED,)
+        return steady_best(self._told, priors, self.config, self.radius, self.box, self.noise, self.doubt)[0]
 
 
 def steady_best(
     told: Told,
     priors: Array,
-    configs: Sequence[GPConfig],
+    config: GPConfig,
     radius: float,
     box: float,
     noise: float = 0.5,
     doubt: float = 2.0,
 ) -> tuple[Array, Steadying]:
     """The maximiser (22,) of the gated model's mean in the trust region, and its coordinates; needs one result."""
-    model, points, steady = gated(told, priors, configs, noise, doubt)
+    model, points, steady = gated(told, priors, config, noise, doubt)
     return climb(model, starts(points, np.zeros((0, DIM))), 0.0, radius, box, 60), steady

@@ -1,4 +1,4 @@
-"""``argmax-context``: the optimum of the Gaussian process's mean, the prior's scatter undone scene by scene."""
+"""``argmax-trained``: the optimum of the Gaussian process's mean, the prior's scatter undone scene by scene."""
 
 from __future__ import annotations
 
@@ -12,9 +12,7 @@ from deft_agents.agent import Policy
 from deft_agents.history import History
 from deft_agents.policies.base import Array, PolicyFitter, check_array, check_batch
 from deft_agents.search.base import LIMIT, Search, Told, check_positive, clip
-from deft_agents.search.gp_context import TRAINED, Steadying, steady_best
-from deft_agents.search.gp_model import GPConfig
-from deft_agents.search.gp_transfer import with_trend
+from deft_agents.search.gp_trained import TRAINED, Steadying, steady_best
 from deft_env import grasp
 from deft_env.episode import Context
 
@@ -41,19 +39,13 @@ class SteadyPolicy(Policy):
         return {"name": self.name, "kind": "steady", **arrays}
 
 
-class ArgmaxContext(PolicyFitter):
-    """``argmax`` in the coordinates of ``deft_agents.search.gp_context``, fitted to any search's episodes.
-
-    Attributes:
-        configs: what the model may take for granted; see ``ContextGP``.
-    """
-
-    configs: Sequence[GPConfig] = (GPConfig(),)
+class ArgmaxTrained(PolicyFitter):
+    """``argmax`` in the coordinates of ``deft_agents.search.gp_trained``, fitted to any search's episodes."""
 
     def __init__(
         self, *, seed: int, radius: float = 4.0, box: float = 3.0, noise: float = 0.5, doubt: float = 2.0
     ) -> None:
-        """Takes the trust region and, in units of sigma, the deviation of the prior's noise; see ``ContextGP``."""
+        """Takes the trust region and, in units of sigma, the deviation of the prior's noise; see ``TrainedGP``."""
         super().__init__(seed=seed)
         self.radius = check_positive("radius", radius)
         self.box = min(check_positive("box", box), LIMIT)
@@ -69,7 +61,7 @@ class ArgmaxContext(PolicyFitter):
         for number, (z, reward) in enumerate(zip(history.z, history.rewards, strict=True)):
             told.add(number, z, float(reward))
         priors = np.array([context.prior for context in history.contexts])
-        z, steady = steady_best(told, priors, self.configs, self.radius, self.box, self.noise, self.doubt)
+        z, steady = steady_best(told, priors, TRAINED, self.radius, self.box, self.noise, self.doubt)
         return SteadyPolicy(self.name, z, steady)
 
     @classmethod
@@ -79,27 +71,3 @@ class ArgmaxContext(PolicyFitter):
         if state.get("kind") != "steady":
             raise ValueError(f"policy state: expected kind 'steady', got {state.get('kind')!r}")
         return SteadyPolicy(str(state["name"]), z, Steadying(centre, share))
-
-
-class ArgmaxTrained(ArgmaxContext):
-    """The same with the model of ``gp-trained``."""
-
-    configs: Sequence[GPConfig] = (TRAINED,)
-
-
-class ArgmaxTransfer(ArgmaxContext):
-    """The same with the model of ``gp-transfer``."""
-
-    def __init__(
-        self,
-        *,
-        seed: int,
-        trend: Sequence[float] = (),
-        radius: float = 4.0,
-        box: float = 3.0,
-        noise: float = 0.5,
-        doubt: float = 2.0,
-    ) -> None:
-        """Takes what ``deft_agents.search.gp_transfer.learn_trend`` gave, and what ``argmax-context`` takes."""
-        super().__init__(seed=seed, radius=radius, box=box, noise=noise, doubt=doubt)
-        self.configs = with_trend(trend)
