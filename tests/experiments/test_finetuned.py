@@ -38,7 +38,17 @@ def test_columns_are_the_policies_beside_the_prior_alone(tmp_path: Path) -> None
     assert np.isclose(found.estimate, rate["elite-mean"] - rate["prior"])
 
 
-def test_two_searches_are_refused(tmp_path: Path) -> None:
+def test_policies_of_two_searches_stand_side_by_side(tmp_path: Path) -> None:
+    folder = played(tmp_path / "sweep", ["cem+elite-mean", "random+best-seen"])
+    lines = finetuned.page(folder)
+    assert any("| cem+elite-mean | random+best-seen |" in line for line in lines)
+    with Store(folder, "r") as store:
+        found = finetuned.pooled(store, "best-seen", 12, "test")
+    assert found is not None
+    assert f"* random+best-seen minus the prior alone, test objects: {found.estimate:+.3f}" in "\n".join(lines)
+
+
+def test_one_policy_after_two_searches_is_refused(tmp_path: Path) -> None:
     folder = played(tmp_path / "sweep", ["cem+elite-mean", "random+elite-mean"])
-    with pytest.raises(ValueError, match="one search"):
+    with pytest.raises(ValueError, match="after one search"):
         finetuned.page(folder)
