@@ -145,14 +145,8 @@ def snap(
     """
     depth, at = np.asarray(depth_m, dtype=np.float64), np.asarray(pixel, dtype=np.float64)
     here, _ = depth_at(depth, at, mask)
-    height, width = depth.shape
-    r = int(np.ceil(radius_px))
-    r0, c0 = max(int(at[1]) - r, 0), max(int(at[0]) - r, 0)
-    window = np.s_[r0 : min(int(at[1]) + r + 1, height), c0 : min(int(at[0]) + r + 1, width)]
+    window, centres, away = _around(depth, at, radius_px)
     near = depth[window]
-    rows, columns = np.indices(near.shape)
-    centres = np.stack([columns + c0 + 0.5, rows + r0 + 0.5], axis=-1)
-    away = np.hypot(*np.moveaxis(centres - at, -1, 0))
     seen = (near >= NEAR_M) & (near <= FAR_M) & (away <= radius_px)
     if mask is not None:
         seen &= np.asarray(mask, dtype=bool)[window]
@@ -167,6 +161,17 @@ def snap(
     depth_there = float(np.median(near[front & (away <= reach)]))
     middle: Array = centres[first & (np.abs(near - depth_there) < STEP_M)].mean(axis=0)
     return middle
+
+
+def _around(depth: Array, at: Array, radius_px: float) -> tuple[tuple[slice, slice], Array, Array]:
+    """The square round a pixel, within the picture: where, its pixels' centres (h, w, 2) and distances (h, w)."""
+    height, width = depth.shape
+    r = int(np.ceil(radius_px))
+    r0, c0 = max(int(at[1]) - r, 0), max(int(at[0]) - r, 0)
+    window = np.s_[r0 : min(int(at[1]) + r + 1, height), c0 : min(int(at[0]) + r + 1, width)]
+    rows, columns = np.indices(depth[window].shape)
+    centres = np.stack([columns + c0 + 0.5, rows + r0 + 0.5], axis=-1)
+    return window, centres, np.hypot(*np.moveaxis(centres - at, -1, 0))
 
 
 def behind_edge(frame: Frame, pixel: ArrayLike, mask: ArrayLike, held_px: float) -> float | None:
@@ -190,15 +195,9 @@ def behind_edge(frame: Frame, pixel: ArrayLike, mask: ArrayLike, held_px: float)
     """
     depth, at = np.asarray(frame.depth_m, dtype=np.float64), np.asarray(pixel, dtype=np.float64)
     here, _ = depth_at(depth, at, mask)
-    height, width = depth.shape
     reach = 2.0 * WIDER * max(held_px, EDGE_PX)  # a part as wide as that fits into the window and shows its width
-    r = int(np.ceil(reach))
-    r0, c0 = max(int(at[1]) - r, 0), max(int(at[0]) - r, 0)
-    window = np.s_[r0 : min(int(at[1]) + r + 1, height), c0 : min(int(at[0]) + r + 1, width)]
+    window, centres, away = _around(depth, at, reach)
     near = depth[window]
-    rows, columns = np.indices(near.shape)
-    centres = np.stack([columns + c0 + 0.5, rows + r0 + 0.5], axis=-1)
-    away = np.hypot(*np.moveaxis(centres - at, -1, 0))
     valid = (near >= NEAR_M) & (near <= FAR_M)
     turn = frame.T_base_cam[2, :3] @ np.linalg.inv(frame.K)
     over_m = near * (centres @ turn[:2] + turn[2])  # the camera's own height left out

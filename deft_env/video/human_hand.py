@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from deft_env.prior import mano, retarget
+from deft_env.prior.pinch import OPPOSED, human_pads_m
 
 Array = NDArray[np.float64]
 
@@ -156,7 +157,6 @@ THIN_M: Final = 0.020
 """Half width up to which a part is pinched between pads; wider ones are enclosed."""
 TURN_RAD: Final = 0.12
 """How little a pinching wrist leaves the orientation that it reaches with (assumed)."""
-_PINCHING: Final = ("index", "middle", "thumb")
 _NATURAL: Final = np.array([0.80, 0.50, 0.80, 0.50, 0.30, 0.60, 0.30, 0.30])
 _BOUNDS: Final = (
     np.array([-0.2, 0.0, -0.2, 0.0, -0.5, 0.0, 0.0, 0.0]),
@@ -179,26 +179,6 @@ def _pinch_angles(values: Array) -> Array:
     return out
 
 
-def _pads(pose: Array) -> tuple[Array, Array]:
-    """Points on the last phalanges' axes under the pads, and the tips, (3, 3) each, MANO's frame; ``_PINCHING``
-    order.
-    """
-    turns = Rotation.from_rotvec(pose.reshape(-1, 3)).as_matrix()
-    pads, tips = [], []
-    for finger in _PINCHING:
-        first = mano.FIRST_JOINT[finger]
-        turn, joint = np.eye(3), mano.TEMPLATE_JOINTS_M[first]
-        for j in range(first, first + 3):
-            turn = turn @ turns[j - 1]
-            if j < first + 2:
-                bone = mano.TEMPLATE_JOINTS_M[j + 1] - mano.TEMPLATE_JOINTS_M[j]
-                joint = joint + turn @ bone
-        along = turn @ bone / np.linalg.norm(bone) * mano.TIP_LENGTHS_M[finger]
-        pads.append(joint + 0.65 * along)
-        tips.append(joint + along)
-    return np.array(pads), np.array(tips)
-
-
 def pinch(rotation: Array, centre_m: Array, half_width_m: float, floor_m: float = 0.0) -> Grasp | None:
     """Pinches a thin part between the pads of thumb, index and middle finger, by inverse kinematics of the hand.
 
@@ -208,7 +188,7 @@ def pinch(rotation: Array, centre_m: Array, half_width_m: float, floor_m: float 
     from scipy.optimize import least_squares
 
     across, beside = -rotation[:, 1], rotation[:, 2]
-    radii = np.array([RADIUS_M[f] for f in _PINCHING])
+    radii = np.array([RADIUS_M[f] for f in OPPOSED])
     sides = np.array([-1.0, -1.0, 1.0])[:, None] * across * (half_width_m + radii)[:, None]
     targets = centre_m + sides + np.array([0.011, -0.011, 0.0])[:, None] * beside
 
@@ -219,7 +199,7 @@ def pinch(rotation: Array, centre_m: Array, half_width_m: float, floor_m: float 
 
     def residual(x: Array) -> Array:
         turned, position, pose, _ = parts(x)
-        pads, tips = (p @ turned.T + position for p in _pads(pose))
+        pads, tips = (p @ turned.T + position for p in human_pads_m(pose))
         low = np.minimum(tips[:, 2] - radii - floor_m, 0.0)
         return np.concatenate(
             [((pads - targets) / 0.003).ravel(), low / 0.002, x[3:6] / TURN_RAD, (x[6:] - _NATURAL) / 0.45]
@@ -233,7 +213,7 @@ def pinch(rotation: Array, centre_m: Array, half_width_m: float, floor_m: float 
     turned, position, pose, _ = parts(found.x)
     if np.abs(residual(found.x)[:9]).max() * 0.003 > 0.005:
         return None
-    return Grasp(turned, position, pose.ravel(), _PINCHING)
+    return Grasp(turned, position, pose.ravel(), OPPOSED)
 
 
 def orientation(heading_rad: float, tilt_rad: float, roll_rad: float = 0.0) -> Array:

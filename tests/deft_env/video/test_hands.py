@@ -6,6 +6,7 @@ import pytest
 pytest.importorskip("mujoco")
 
 from deft_env.prior import mano, retarget
+from deft_env.prior.pinch import OPPOSED, human_pads_m
 from deft_env.video import human_hand
 
 
@@ -26,10 +27,10 @@ def test_pinch_brings_the_pads_to_both_sides_of_the_part(half_width, heading):
     R = human_hand.orientation(heading, 1.2)
     centre = np.array([0.45, 0.05, 0.05])
     grasp = human_hand.pinch(R, centre, half_width)
-    pads = human_hand._pads(grasp.pose)[0] @ grasp.rotation.T + grasp.position_m
+    pads = human_pads_m(grasp.pose)[0] @ grasp.rotation.T + grasp.position_m
     palm = R @ [0, -1.0, 0]
     along = (pads - centre) @ palm
-    radii = [human_hand.RADIUS_M[f] for f in human_hand._PINCHING]
+    radii = [human_hand.RADIUS_M[f] for f in OPPOSED]
     assert np.allclose(along, [-half_width - radii[0], -half_width - radii[1], half_width + radii[2]], atol=0.005)
     angles = retarget.anatomical_angles(grasp.pose.reshape(15, 3))
     for finger in ("index", "middle"):
