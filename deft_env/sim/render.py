@@ -55,6 +55,9 @@ class _Renderer:
             finally:
                 quality.offsamples = kept
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN.value, self.context)
+        if not samples:
+            flat, used = mujoco.mjtTexture.mjTEXTURE_2D.value, slice(self.context.ntexture)
+            gl.drop_mipmaps(self.context.texture[used], self.context.textureType[used] != flat)
         self.context.readDepthMap = mujoco.mjtDepthMap.mjDEPTH_ZEROFAR
         self.scene = mujoco.MjvScene(model=model, maxgeom=_MAX_GEOMS)
         self.option = mujoco.MjvOption()
