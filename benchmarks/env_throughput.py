@@ -351,9 +351,9 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", default=list(PARTS), choices=list(PARTS), help="which tables")
     parser.add_argument("--num-envs", type=int, default=64, help="episodes of a batch, against the bare batch")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--quick", action="store_true", help="batches of 24, 3 rounds")
+    parser.add_argument("--quick", action="store_true", help="3 rounds")
     arguments = parser.parse_args()
-    n, rounds = (24, 3) if arguments.quick else (arguments.num_envs, arguments.rounds)
+    n, rounds = arguments.num_envs, 3 if arguments.quick else arguments.rounds
     unknown = [name for name in arguments.tasks if name not in tasks.names()]
     if unknown:
         parser.error(f"--tasks: unknown {', '.join(unknown)}; there are: {', '.join(tasks.names())}")
