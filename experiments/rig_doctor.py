@@ -64,7 +64,7 @@ def _mended(error: BaseException) -> str:
     """What to do where the device answers and says itself what is wrong; empty where it does not answer."""
     from deft_env.rigs.real.arm_errors import ArmDisconnected, ArmError, ArmTimeout
     from deft_env.rigs.real.camera_source import CameraBlind
-    from deft_env.rigs.real.dynamixel_bus import MotorAlert
+    from deft_env.rigs.real.hand_errors import MotorAlert
 
     if isinstance(error, ArmError) and not isinstance(error, ArmDisconnected | ArmTimeout):
         return "remove the cause, then clear the error in the vendor's studio"

@@ -14,8 +14,10 @@ import pytest
 pytest.importorskip("dynamixel_sdk", reason="needs the extra 'hardware' (dynamixel-sdk)")
 
 from deft_env import grasp
-from deft_env.rigs.real.dynamixel_bus import (
-    REGISTERS,
+from deft_env.rigs.real.dynamixel_registers import REGISTERS
+from deft_env.rigs.real.hand import DynamixelHand
+from deft_env.rigs.real.hand_config import RAD_PER_TICK, HandConfig, MotorConfig
+from deft_env.rigs.real.hand_errors import (
     BusCorrupt,
     BusDisconnected,
     BusTimeout,
@@ -24,8 +26,7 @@ from deft_env.rigs.real.dynamixel_bus import (
     MotorRefused,
     WrongMotor,
 )
-from deft_env.rigs.real.hand import DynamixelHand, JointHand
-from deft_env.rigs.real.hand_config import RAD_PER_TICK, HandConfig, MotorConfig
+from deft_env.rigs.real.hand_joints import JointHand
 from deft_env.rigs.real.motor_map import MotorMap
 from deft_mocks.dynamixel_bus import MockDynamixelBus, SimpleWorld
 from deft_mocks.dynamixel_motor import ITEMS
@@ -238,10 +239,16 @@ def test_the_keep_alive_feeds_the_watchdog_and_finds_alerts(bus, config) -> None
             time.sleep(0.005)
         assert len(bus.log) > before
         bus.overload(2)
-        while hand._alarm is None and time.monotonic() < deadline:
+        while hand._keeper.alarm is None and time.monotonic() < deadline:
             time.sleep(0.005)
         with pytest.raises(MotorAlert, match="index_forward"):
             hand.command(np.zeros(12))
+        hand.recover()
+        hand.enable()
+        before = len(bus.log)
+        while len(bus.log) == before and time.monotonic() < deadline:
+            time.sleep(0.005)
+        assert len(bus.log) > before, "a recovered hand is kept alive too"
     assert {m.get("watchdog") for m in bus.motors.values()} == {0}
 
 

@@ -5,7 +5,7 @@ import sys
 import numpy as np
 import pytest
 
-from deft_env.rigs.real import camera_source, dynamixel_bus, fiducial
+from deft_env.rigs.real import camera_source, dynamixel_link, fiducial
 from deft_env.rigs.real.camera import CameraConfig, RealSenseCamera
 from deft_env.rigs.real.hand import DynamixelHand
 from deft_env.rigs.real.hand_config import HandConfig
@@ -18,7 +18,7 @@ def no_sdks(monkeypatch) -> None:
 
 
 @pytest.mark.parametrize(
-    "load", [dynamixel_bus.load_sdk, camera_source.load_sdk, fiducial.load_cv2], ids=["hand", "camera", "calibration"]
+    "load", [dynamixel_link.load_sdk, camera_source.load_sdk, fiducial.load_cv2], ids=["hand", "camera", "calibration"]
 )
 def test_the_extra_is_named(load) -> None:
     with pytest.raises(ImportError, match=r"deft-hand\[hardware\]"):
