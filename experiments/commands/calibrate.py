@@ -167,7 +167,8 @@ def _sheet(args: Args, path: Path, say: Callable[[str], None]) -> None:
 
 
 def _camera(args: Args, rig_config: Path, out: Path, say: Callable[[str], None]) -> None:
-    from deft_env.rigs.real import calibration
+    from deft_env.rigs.real import hand_eye
+    from deft_env.rigs.real.calibration_error import CalibrationError
     from deft_env.rigs.real.rig_motion import poses, way_there
 
     board = _board(args)
@@ -192,17 +193,17 @@ def _camera(args: Args, rig_config: Path, out: Path, say: Callable[[str], None])
             d.go(joints[next(count)])
             return poses(d.arm.joints()[None])[0]
 
-        views, frames = calibration.collect_views(d.capture, move, [T for T, _ in todo], board, report=say)
+        views, frames = hand_eye.collect_views(d.capture, move, [T for T, _ in todo], board, report=say)
     try:
-        found = calibration.solve_camera(views, frames[0].K if frames else np.eye(3))
-    except calibration.CalibrationError as error:
+        found = hand_eye.solve_camera(views, frames[0].K if frames else np.eye(3))
+    except CalibrationError as error:
         raise RigError(f"camera: {error}") from error
     found.save(out)
     from PIL import Image
 
     worst = int(np.argmax(found.view_rms_px))
     picture = out.with_suffix(".png")
-    Image.fromarray(calibration.picture(frames[worst].rgb, views[worst], found)).save(picture)
+    Image.fromarray(hand_eye.picture(frames[worst].rgb, views[worst], found)).save(picture)
     say(
         f"{len(views)} views, {found.method}: reprojection {found.rms_px:.2f} px rms, "
         f"held out {found.held_out_rms_px:.2f} px"
@@ -212,7 +213,8 @@ def _camera(args: Args, rig_config: Path, out: Path, say: Callable[[str], None])
 
 def _hand(args: Args, rig_config: Path, out: Path, say: Callable[[str], None]) -> None:
     from deft_env import grasp
-    from deft_env.rigs.real import calibration
+    from deft_env.rigs.real import motor_recording
+    from deft_env.rigs.real.calibration_error import CalibrationError
     from deft_env.rigs.real.joint_markers import MarkerObserver, markers_of
     from deft_env.rigs.real.motor_pairs import MotorPairs
 
@@ -225,7 +227,7 @@ def _hand(args: Args, rig_config: Path, out: Path, say: Callable[[str], None]) -
         order = [d.hand.names.index(name) for name in grasp.MOTOR_NAMES]
         back = [grasp.MOTOR_NAMES.index(name) for name in d.hand.names]
         motors = {m.name: m for m in d.settings.hand.motors}
-        targets = calibration.motor_targets(
+        targets = motor_recording.motor_targets(
             [motors[n].low_rad for n in grasp.MOTOR_NAMES],
             [motors[n].high_rad for n in grasp.MOTOR_NAMES],
             fingers=args.fingers,
@@ -246,15 +248,15 @@ def _hand(args: Args, rig_config: Path, out: Path, say: Callable[[str], None]) -
             found: Any = d.hand.move(target[back]).state.position_rad[order]
             return np.asarray(found)
 
-        pairs = calibration.record_motor_pairs(move, observer, targets, report=say)
+        pairs = motor_recording.record_motor_pairs(move, observer, targets, report=say)
     known = known.with_take(args.fingers, *pairs)
     known.save(file)
     if known.missing():
         say(f"wrote {file}; still to be seen: {', '.join(known.missing())}. Turn the hand and take them with --fingers")
         return
     try:
-        found = calibration.fit_motor_map(known.motors_rad, known.joints_rad, report=say)
-    except calibration.CalibrationError as error:
+        found = motor_recording.fit_motor_map(known.motors_rad, known.joints_rad, report=say)
+    except CalibrationError as error:
         raise RigError(f"hand: {error}") from error
     found.save(out)
     for r in found.residuals:

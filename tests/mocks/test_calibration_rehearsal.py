@@ -15,7 +15,7 @@ pytest.importorskip("cv2", reason="needs the extra 'hardware' (opencv-python-hea
 import cv2
 
 from deft_env import grasp
-from deft_env.rigs.real.calibration import CameraCalibration
+from deft_env.rigs.real.camera_calibration import CameraCalibration
 from deft_env.rigs.real.fiducial import detect_markers, invert
 from deft_env.rigs.real.joint_markers import MarkerConfig, markers_of
 from deft_env.rigs.real.motor_map import MotorMap
