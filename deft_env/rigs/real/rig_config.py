@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from deft_env.registry import Entry, Registry
 from deft_env.rigs.real.arm_config import ArmConfig
-from deft_env.rigs.real.camera import CameraConfig
 from deft_env.rigs.real.camera_calibration import CameraCalibration
+from deft_env.rigs.real.camera_config import CameraConfig
 from deft_env.rigs.real.hand_config import HandConfig, MotorConfig
 from deft_env.rigs.real.motor_map import MotorMap
 from deft_env.rigs.safety import SafetyLimits

@@ -11,7 +11,9 @@ except ImportError as error:
     pytest.skip(f"needs the extra 'hardware' (pyrealsense2): {error}", allow_module_level=True)
 
 from deft_env.episode import Frame
-from deft_env.rigs.real.camera import CameraConfig, RealSenseCamera, Taken
+from deft_env.rigs.real.camera import RealSenseCamera
+from deft_env.rigs.real.camera_checks import Taken
+from deft_env.rigs.real.camera_config import CameraConfig
 from deft_env.rigs.real.camera_source import (
     CameraBlind,
     CameraError,
@@ -234,8 +236,8 @@ def test_many_lost_frames_are_refused_few_are_not() -> None:
         camera.capture()
         clock = Stamped(load_sdk().timestamp_domain.hardware_clock)
         taken = Taken(60, 60, 2000.0, 2000.0)
-        assert camera._refuse(taken, 56, clock) is None
-        error = camera._refuse(taken, 50, clock)
+        assert camera._checks.refuse(taken, 56, clock) is None
+        error = camera._checks.refuse(taken, 50, clock)
         assert isinstance(error, CameraStale)
         assert "9 frames were lost" in str(error)
 
@@ -247,7 +249,7 @@ def test_old_pictures_are_refused_where_clocks_agree() -> None:
 
         def refuse(age_s: float, domain: object) -> object:
             at_ms = (now - age_s) * 1000
-            return camera._refuse(Taken(7, 7, at_ms, at_ms), None, Stamped(domain))
+            return camera._checks.refuse(Taken(7, 7, at_ms, at_ms), None, Stamped(domain))
 
         for domain in (domains.system_time, domains.global_time):
             assert refuse(0.1, domain) is None
