@@ -137,7 +137,7 @@ def test_the_person_can_stop_whenever_the_robot_moves(
 
     go = rig._devices.go
     monkeypatch.setattr(person, "watching", watch)
-    monkeypatch.setattr(rig, "_tick", tick)
+    monkeypatch.setattr(rig._player, "_tick", tick)
     monkeypatch.setattr(rig._devices, "go", lambda q: (seen.append(watching[0]), go(q)))
     assert _play(rig, frames).status is Status.COMPLETED
     assert not watching[0], "while a question is asked, what is typed is an answer"
@@ -162,7 +162,7 @@ def test_leaving_leaves_everything_safe() -> None:
     def bug(rig: RealRig, mock: MockRig) -> None:
         with rig:
             frames = rig.reset_batch([KEY])
-            mock.at_tick(60, lambda: setattr(rig, "_tick", lambda dog: 1 // 0))
+            mock.at_tick(60, lambda: setattr(rig._player, "_tick", lambda dog: 1 // 0))
             _play(rig, frames)
 
     with MockRig("PickCup") as mock:

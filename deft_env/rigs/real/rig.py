@@ -11,7 +11,6 @@ still and the hand is limp, and nothing moves again until the operator has said 
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import functools
 from collections.abc import Sequence
@@ -32,19 +31,18 @@ from deft_env.rigs.operator import (
     use_operator,
 )
 from deft_env.rigs.real import rig_motion
-from deft_env.rigs.real.arm_errors import ArmCollision, ArmError, ArmStopped
+from deft_env.rigs.real.arm_errors import ArmCollision, ArmError
 from deft_env.rigs.real.camera_source import FramesetSource
 from deft_env.rigs.real.rig_config import RealRigConfig, settings
 from deft_env.rigs.real.rig_devices import DEVICE_ERRORS, Devices, word
 from deft_env.rigs.real.rig_motion import Stream
+from deft_env.rigs.real.rig_player import Player
 from deft_env.rigs.rig import Frames, Rig, SceneLostError, SceneTruth
-from deft_env.rigs.safety import SafetyError, Watchdog
+from deft_env.rigs.safety import SafetyError
 from deft_env.sim import controls
 
 Array = NDArray[np.float64]
 PHASE_SIGNAL: Final = "phase"
-_PARKED_RAD: Final = 0.02
-"""The arm is parked when every joint is this near."""
 
 
 class RealRig(Rig):
@@ -74,20 +72,19 @@ class RealRig(Rig):
         self._own_operator = operator is None
         self.operator = operator or make_operator(*self.settings.operator)
         use_operator(self.operator)
+        self._player = Player(self._devices, self.operator)
         self._remove_stop = self.operator.on_stop(lambda _: self._devices.make_safe())
         self._trouble = ""
         self._enabled = False
         self._key: EpisodeKey | None = None
         self._first: Frame | None = None
-        self._came_by: Stream | None = None
-        """The way from which the arm has not gone back yet."""
         self._tasks: dict[str, Any] = {}
 
     # --- life ---------------------------------------------------------------------------------------------------------
     def ask(self, operator: Operator) -> None:
         """Asks ``operator`` from now on; the caller closes it."""
         self._remove_stop()
-        self._own_operator, self.operator = False, operator
+        self._own_operator, self.operator, self._player.operator = False, operator, operator
         use_operator(operator)
         self._remove_stop = operator.on_stop(lambda _: self._devices.make_safe())
 
@@ -165,7 +162,7 @@ class RealRig(Rig):
         if self.operator.stopped and not self._trouble:
             self._in_trouble(self.operator.stop_reason or "stopped")
         if self._trouble:
-            self._came_by = None  # whatever was held may have fallen: the way back is no longer known to be free
+            self._player.came_by = None  # whatever was held may have fallen: the way back is no longer known to be free
             answer = self.operator.prepare(self._request(key, self._trouble))
             if not answer.ready:
                 raise SceneLostError(Status.VOIDED, answer.reason or self._trouble)
@@ -175,34 +172,7 @@ class RealRig(Rig):
             self._devices.enable()
             self._enabled = True
         with self.operator.watching():
-            self._park()
-
-    def _park(self) -> None:
-        """Back along the way it came by, hand open, up, and out of the camera's view."""
-        d, came, motion = self._devices, self._came_by, self.settings.motion
-        opened = d.motors(np.zeros(16))
-        if came is not None:
-            self._came_by = None
-            down, closing = came.phases["trajectory"], came.phases["close"]
-            self._stream(came.arm_rad[down[0] : down[1]][::-1], came.period_s)
-            d.hand.move(d.motors(came.fingers_rad[0]))
-            self._stream(came.arm_rad[: closing[0]][::-1], came.period_s)
-        here, parked = d.arm.joints(), np.array(motion.parked_rad)
-        away = float(np.abs(here - parked).max()) > _PARKED_RAD
-        if away:
-            d.go(rig_motion.risen(here, motion.clearance_m, self.settings.safety))
-        d.hand.move(opened)
-        if away:
-            d.go(parked)
-
-    def _stream(self, path: Array, period_s: float) -> None:
-        with Watchdog(self.settings.motion.watchdog_s, self._devices.halt) as dog:
-            self._devices.servo(path, period_s, lambda _: self._tick(dog))
-
-    def _tick(self, dog: Watchdog) -> None:
-        dog.feed()
-        if self.operator.stopped:
-            raise ArmStopped("stream", self.operator.stop_reason or "stopped by the operator")
+            self._player.park()
 
     # --- an episode ---------------------------------------------------------------------------------------------------
     def execute_batch(self, grasps: ArrayLike, demonstrations: Sequence[Demonstration]) -> list[Outcome]:
@@ -232,7 +202,7 @@ class RealRig(Rig):
         executed = stream.executed.copy()
         try:
             with self.operator.watching():
-                motors = self._go_and_play(stream, np.asarray(task.nominal_rotation), executed)
+                motors = self._player.play(stream, np.asarray(task.nominal_rotation), executed)
             last = self._devices.capture()
         except ArmError as error:
             self._in_trouble(word(error))
@@ -252,7 +222,7 @@ class RealRig(Rig):
         except BaseException:
             self._devices.make_safe()
             raise
-        self._came_by = stream
+        self._player.came_by = stream
         signals = {
             PHASE_SIGNAL: stream.phase_series,
             "arm/commanded": stream.arm_rad,
@@ -260,38 +230,6 @@ class RealRig(Rig):
             "hand/motors": motors,
         }
         return Outcome(key, executed, Status.COMPLETED, signals=signals, last_frame=lambda: last)
-
-    def _go_and_play(self, stream: Stream, nominal: Array, executed: Array) -> Array:
-        """Moves; ``executed`` (22,) is overwritten by what was measured when the hand had closed.
-
-        Returns:
-            (n, 13) tick and measured motor angles, rad, in the hand's order.
-        """
-        d, motion = self._devices, self.settings.motion
-        if self.operator.stopped:
-            raise ArmStopped("execute", self.operator.stop_reason or "stopped by the operator")
-        goals = d.motors(stream.fingers_rad)
-        measure = stream.phases["hold"][1] - 1
-        measured: list[Array] = []
-        d.hand.move(goals[0])
-        d.go(stream.above_rad)
-        d.go(stream.arm_rad[0])
-
-        def on_step(i: int) -> None:
-            self._tick(dog)
-            goal, before = goals[min(i + 1, len(goals) - 1)], goals[i]  # with the arm's next set point
-            if i % motion.resend_ticks == 0 or not np.array_equal(goal, before):
-                d.hand.command(goal)
-                # Goals are not acknowledged; an answer to what was asked after them says that they arrived.
-                measured.append(np.concatenate([[i], d.hand.state().position_rad]))
-            if i == measure:
-                with contextlib.suppress(ValueError):
-                    executed[:] = rig_motion.measured_grasp(d.arm.joints(), d.fingers(goals[i]), nominal)
-
-        with Watchdog(motion.watchdog_s, d.halt) as dog:
-            d.servo(stream.arm_rad, stream.period_s, on_step)
-        d.hand.check()
-        return np.array(measured)
 
     def _judged(self, first: Frame, outcome: Outcome) -> Outcome:
         """The outcome with the operator's word on it."""
