@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
 def check_rig(path: Path) -> list[Finding]:
     """Configuration, arm, hand and camera, each by itself: a broken one does not hide the others."""
-    from deft_env.rigs.real.rig_config import RealRigConfig, before_calibration, from_mapping, load_file, settings
+    from deft_env.rigs.real.rig_config import RealRigConfig, before_calibration, settings
     from deft_env.rigs.real.rig_devices import Devices
+    from deft_env.rigs.real.rig_file import from_mapping, load_file
 
     name = "rig configuration"
     try:

@@ -66,8 +66,9 @@ def devices(path: Path, *, parts: tuple[str, ...]) -> Iterator[Devices]:
         UsageError: for a configuration that cannot be.
         RigError: if a device cannot be opened.
     """
-    from deft_env.rigs.real.rig_config import RealRigConfig, before_calibration, from_mapping, load_file, settings
+    from deft_env.rigs.real.rig_config import RealRigConfig, before_calibration, settings
     from deft_env.rigs.real.rig_devices import DEVICE_ERRORS, Devices, word
+    from deft_env.rigs.real.rig_file import from_mapping, load_file
 
     try:
         data, _ = before_calibration(load_file(path))

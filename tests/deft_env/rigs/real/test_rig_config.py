@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from deft_env.rigs.real.motor_map import MotorMap
-from deft_env.rigs.real.rig_config import RealRigConfig, load_file, settings
+from deft_env.rigs.real.rig_config import RealRigConfig, settings
+from deft_env.rigs.real.rig_file import load_file
 from deft_env.sim import robot
 
 GOOD: dict[str, Any] = {"arm": {"ip": "192.168.1.185"}, "camera": {"T_base_cam": np.eye(4).tolist()}}
