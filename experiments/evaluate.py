@@ -22,7 +22,8 @@ from deft_experiments import spent
 from deft_experiments.errors import RigError
 from deft_experiments.lockstep import LARGEST_BATCH, Keeper, contexts, rate, stored_outcomes
 from deft_experiments.parts import Parts
-from deft_experiments.run import Run, outcome_payload
+from deft_experiments.payloads import outcome_payload
+from deft_experiments.run import Run
 from deft_experiments.store import Store
 
 PRIOR_ALONE: Final = "prior"
@@ -99,7 +100,7 @@ def evaluate(
     known: dict[EpisodeKey, Context] = {}
     _judge_waiting(jobs, parts, keeper)
     while True:
-        missing = [(c, key) for c, key in jobs if c.run.evaluated.get((c.label, c.after, key.split, key.k), 0) != -1]
+        missing = [(c, key) for c, key in jobs if (c.label, c.after, key.split, key.k) not in c.run.evaluations.done]
         if not missing:
             return
         size = parts.rig.max_batch or LARGEST_BATCH
@@ -135,7 +136,9 @@ def _play(
             if parts.rig.real:
                 raise RigError(f"evaluation episode {key}: {blind[key]}; mend the scene and resume")
             # A simulated scene is drawn the same way again: that the prior sees nothing in it is the method's failure.
-            candidate.run.evaluation(candidate.label, candidate.after, key, _nothing_seen(key, blind[key]), 0.0)
+            candidate.run.evaluations.executed(
+                candidate.label, candidate.after, key, _nothing_seen(key, blind[key]), 0.0
+            )
         rest = [job for job in batch if job[1] not in blind]
         if rest:
             _play(rest, policies, parts, store, every_event, keeper, known)
@@ -194,7 +197,7 @@ def _nothing_seen(key: EpisodeKey, why: str) -> dict[str, Any]:
 def _judge_waiting(jobs: Sequence[tuple[Candidate, EpisodeKey]], parts: Parts, keeper: Keeper | None) -> None:
     """Asks for the verdicts on episodes that were executed just before an interruption."""
     for candidate, key in jobs:
-        payload = candidate.run.waiting.get((candidate.label, candidate.after, key.split, key.k))
+        payload = candidate.run.evaluations.waiting.get((candidate.label, candidate.after, key.split, key.k))
         if payload is not None:
             frames, outcomes = stored_outcomes([(candidate.run, _name(candidate, key))], [payload], [key], keeper)
             _judge([(candidate, key)], frames, outcomes, parts)
@@ -220,11 +223,10 @@ def _judge(
     for i in open_:
         candidate, key = batch[i]
         if not judged[i].status.counts:
-            candidate.run.void_evaluation(candidate.label, candidate.after, key, judged[i].reason)
+            candidate.run.evaluations.void(candidate.label, candidate.after, key, judged[i].reason)
         else:
-            said, run = judged[i], candidate.run
-            place = (candidate.label, candidate.after, key)
-            run.verdict(*place, float(rewards[i]), success=said.success, score=said.score)
+            said, place = judged[i], (candidate.label, candidate.after, key)
+            candidate.run.evaluations.verdict(*place, float(rewards[i]), success=said.success, score=said.score)
 
 
 def _residuals(
@@ -249,4 +251,4 @@ def _record(
         "prior": jsonable(context.prior),
         **outcome_payload(outcome),
     }
-    candidate.run.evaluation(candidate.label, candidate.after, key, payload, seconds)
+    candidate.run.evaluations.executed(candidate.label, candidate.after, key, payload, seconds)

@@ -20,7 +20,8 @@ from deft_env.rigs.rig import Frames, SceneLostError
 from deft_experiments import spent
 from deft_experiments.errors import ReplayError, RigError
 from deft_experiments.parts import Parts
-from deft_experiments.run import Run, outcome_payload
+from deft_experiments.payloads import outcome_payload
+from deft_experiments.run import Run
 from deft_experiments.store import Store
 
 LARGEST_BATCH: Final = 64

@@ -9,88 +9,24 @@ nothing, after it a correction is kept for re-fitting and re-scoring only.
 
 from __future__ import annotations
 
-import base64
 import dataclasses
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from deft_agents.agent import Agent
 from deft_env import grasp
-from deft_env.episode import Context, EpisodeKey, Outcome, Status, Trial, jsonable
+from deft_env.episode import Context, EpisodeKey, Outcome, Status, Trial
 from deft_experiments.config import RunConfig
-from deft_experiments.errors import ReplayError, RigError
+from deft_experiments.errors import ReplayError
+from deft_experiments.payloads import asked_payload, logged_context, outcome_payload, same_context
+from deft_experiments.run_episode import Episode
+from deft_experiments.run_evaluations import Evaluations
+from deft_experiments.run_log import RunLog
 from deft_experiments.store import Event, Store
 
-MAX_ATTEMPTS: Final = 10
-"""Faults and voids of one episode in a row before a run stops (our choice); it resumes when the rig is mended."""
 TRAIN: Final = "train"
-
-
-@dataclass(slots=True)
-class Episode:
-    """What the log says of one episode of a run.
-
-    Attributes:
-        k: number, from 0.
-        attempt: faults and voids so far.
-        trial: what the agent proposed, in the context of the last attempt; None before the first ask.
-        executed: content of the ``executed`` event of the last attempt; None while that is to come.
-        rewards: every score of the last attempt in the order they came, as the reward gives them; the last one counts.
-        told: what the agent was told; None before.
-        voided: whether an operator voided it after it was told: kept, left out of re-fits.
-    """
-
-    k: int
-    attempt: int = 0
-    trial: Trial | None = None
-    asked: bool = False
-    executed: Mapping[str, Any] | None = None
-    rewards: list[float] = field(default_factory=list)
-    told: float | None = None
-    voided: bool = False
-    success: bool | None = None
-    score: float | None = None
-
-    @property
-    def counts(self) -> bool:
-        """Whether it was executed and counts as one of N; a faulted or voided attempt leaves nothing here."""
-        return self.executed is not None
-
-    def again(self) -> None:
-        """The same trial is to run again on a fresh scene."""
-        self.attempt += 1
-        self.asked, self.executed, self.rewards, self.success, self.score = False, None, [], None, None
-
-
-def pack(features: NDArray[np.float64]) -> str:
-    """Features as text, exactly: four bytes a number where those hold it, else eight."""
-    short = features.astype(np.float32)
-    exact = np.array_equal(short.astype(np.float64), features)
-    return ("f4:" if exact else "f8:") + base64.b64encode((short if exact else features).tobytes()).decode()
-
-
-def unpack(text: str) -> NDArray[np.float64]:
-    """Reads what ``pack`` wrote."""
-    kind, _, data = text.partition(":")
-    return np.frombuffer(base64.b64decode(data), dtype=f"<{kind}").astype(np.float64)
-
-
-def outcome_payload(outcome: Outcome) -> dict[str, Any]:
-    """What the log keeps of an outcome; pictures are files, and signals can be made again in simulation."""
-    # What the action made impossible (unreachable, a collision) is no success, though no judge looked at it.
-    success = False if outcome.status is Status.FAILED else outcome.success
-    return {
-        "status": str(outcome.status),
-        "reason": outcome.reason,
-        "executed_grasp": jsonable(np.asarray(outcome.executed_grasp)),
-        "success": None if success is None else bool(success),
-        "score": None if outcome.score is None else float(outcome.score),
-        "subgoals": [[name, bool(reached)] for name, reached in outcome.subgoals.items()],
-    }
 
 
 class Run:
@@ -101,8 +37,7 @@ class Run:
         id: id in the store.
         agent: replayed, ready for the next ask.
         episodes: what happened, by k.
-        cursor: sequence number of the next event.
-        mishap: why the newest attempt did not count; empty after one that did.
+        evaluations: of its frozen policies.
     """
 
     def __init__(
@@ -124,18 +59,24 @@ class Run:
         self._make_agent = make_agent
         self.reward_range, self.sign = reward_range, 1.0 if higher_is_better else -1.0
         self.episodes: list[Episode] = []
-        self.waiting: dict[tuple[str, int, str, int], Mapping[str, Any]] = {}
-        """(policy, after, split, k) -> what was executed, of evaluation episodes that wait for a person's verdict."""
-        self.evaluated: dict[tuple[str, int, str, int], int] = {}
-        """(policy, after, split, k) -> attempts of an evaluation episode so far; done ones are -1."""
-        self.cursor = 0
-        self._mishaps, self.mishap = 0, ""
+        self._log = RunLog(self.id, store)
+        self.evaluations = Evaluations(self._log, config.reward)
         self._store = store
         store.add_run(self.id, config.as_dict(), provenance or {})
         for event in store.events(self.id):
             self._replay(event)
 
     # --- state ------------------------------------------------------------------------------------------------------
+    @property
+    def cursor(self) -> int:
+        """Sequence number of the next event."""
+        return self._log.cursor
+
+    @property
+    def mishap(self) -> str:
+        """Why the newest attempt did not count; empty after one that did."""
+        return self._log.mishap
+
     @property
     def next_k(self) -> int | None:
         """The episode to do next: an interrupted, faulted or voided one first; None when all N have been executed."""
@@ -206,15 +147,7 @@ class Run:
                 episode.again()
             episode.trial = dataclasses.replace(episode.trial, context=context)
         trial = episode.trial
-        payload = {
-            "key": str(self.key(k)),
-            "trial": trial.id,
-            "residual": trial.residual.tolist(),
-            "prior": context.prior.tolist(),
-            "encoder": context.encoder,
-            "features": pack(context.features),
-        }
-        self._emit("asked", episode, payload)
+        self._emit("asked", episode, asked_payload(str(self.key(k)), trial))
         return trial
 
     def executed(self, k: int, outcome: Outcome, seconds: float | None = None) -> None:
@@ -225,9 +158,9 @@ class Run:
         """
         self._emit("executed", self.episodes[k], outcome_payload(outcome), seconds)
         if outcome.status.counts:
-            self._mishaps, self.mishap = 0, ""
+            self._log.went_well()
         else:
-            self._mishap(self.key(k), f"{outcome.status}: {outcome.reason or 'no reason given'}")
+            self._log.went_wrong(self.key(k), f"{outcome.status}: {outcome.reason or 'no reason given'}")
 
     def scored(
         self, k: int, reward: float, *, success: bool | None = None, score: float | None = None, source: str = ""
@@ -252,7 +185,7 @@ class Run:
         """Records that episode ``k`` was not the action's doing: before it was told the same trial runs again."""
         episode = self._executed_episode(k, "void")
         self._emit("voided", episode, {"reason": reason})
-        self._mishap(self.key(k), f"voided: {reason}")
+        self._log.went_wrong(self.key(k), f"voided: {reason}")
 
     def no_scene(self, reason: str) -> None:
         """Records that the scene of episode ``next_k`` was no good (nothing to grasp in it): a fresh one is needed."""
@@ -262,95 +195,26 @@ class Run:
         if k == len(self.episodes):
             self.episodes.append(Episode(k))
         self._emit("voided", self.episodes[k], {"reason": reason})
-        self._mishap(self.key(k), f"voided: {reason}")
-
-    def evaluation(self, policy: str, after: int, key: EpisodeKey, payload: dict[str, Any], seconds: float) -> None:
-        """Records an executed evaluation episode of a frozen policy."""
-        self._evaluation_event("executed", policy, after, key, payload, seconds)
-        if Status(payload["status"]).counts:
-            self._mishaps, self.mishap = 0, ""
-        else:
-            self._mishap(key, f"{payload['status']}: {payload['reason'] or 'no reason given'}")
-
-    def verdict(
-        self, policy: str, after: int, key: EpisodeKey, reward: float, *, success: bool | None, score: float | None
-    ) -> None:
-        """Records a person's verdict on an evaluation episode that was executed."""
-        payload = {"reward": float(reward), "source": self.config.reward, "success": success, "score": score}
-        self._evaluation_event("scored", policy, after, key, payload)
-
-    def void_evaluation(self, policy: str, after: int, key: EpisodeKey, reason: str) -> None:
-        """Records that an evaluation episode was not the policy's doing; it runs again on a fresh scene."""
-        self._evaluation_event("voided", policy, after, key, {"reason": reason})
-        self._mishap(key, f"voided: {reason}")
-
-    def _evaluation_event(
-        self,
-        kind: str,
-        policy: str,
-        after: int,
-        key: EpisodeKey,
-        payload: Mapping[str, Any],
-        seconds: float | None = None,
-    ) -> None:
-        attempt = max(self.evaluated.get((policy, after, key.split, key.k), 0), 0)
-        event = Event(self.id, self.cursor, kind, "eval", policy, after, key.split, key.k, attempt, payload, seconds)
-        self._store.append(event)
-        self._apply_evaluation(event)
+        self._log.went_wrong(self.key(k), f"voided: {reason}")
 
     # --- the log ----------------------------------------------------------------------------------------------------
     def _emit(self, kind: str, episode: Episode, payload: dict[str, Any], seconds: float | None = None) -> None:
-        event = Event(self.id, self.cursor, kind, TRAIN, "", 0, "train", episode.k, episode.attempt, payload, seconds)
-        self._store.append(event)
+        event = self._log.append(kind, TRAIN, ("", 0, "train", episode.k), episode.attempt, payload, seconds)
         self._apply(event, episode)
 
     def _apply(self, event: Event, episode: Episode) -> None:
-        self.cursor = event.seq + 1
-        payload = event.payload
-        if event.kind == "asked":
-            episode.asked = True
-        elif event.kind == "executed":
-            if Status(payload["status"]).counts:
-                episode.executed = payload
-            else:
-                episode.again()
-        elif event.kind == "scored":
-            episode.rewards.append(float(payload["reward"]))
-            episode.success = payload.get("success", episode.success)
-            episode.score = payload.get("score", episode.score)
-        elif event.kind == "voided":
-            if episode.told is None:
-                episode.again()
-            else:
-                episode.voided = True
-        elif event.kind == "told":
+        episode.apply(event)
+        if event.kind == "told":
             if episode.trial is None:
                 raise ReplayError(
                     f"run {self.id}: episode {episode.k} was told before it was asked; the log is damaged"
                 )
-            episode.told = float(payload["reward"])
-            self.agent.tell(episode.trial, episode.told, Status(payload["status"]))
-
-    def _apply_evaluation(self, event: Event) -> None:
-        self.cursor = event.seq + 1
-        place = (event.policy, event.after, event.split, event.k)
-        self.waiting.pop(place, None)
-        if event.kind == "scored":
-            self.evaluated[place] = -1
-        elif event.kind == "voided" or not Status(event.payload["status"]).counts:
-            self.evaluated[place] = event.attempt + 1
-        elif event.payload["success"] is None:
-            self.waiting[place], self.evaluated[place] = event.payload, event.attempt
-        else:
-            self.evaluated[place] = -1
+            self.agent.tell(episode.trial, float(event.payload["reward"]), Status(event.payload["status"]))
 
     def _replay(self, event: Event) -> None:
-        if event.seq != self.cursor:
-            raise ReplayError(
-                f"run {self.id}: event {self.cursor} is missing from the log; restore the store from a copy"
-            )
+        self._log.replay(event)
         if event.role != TRAIN:
-            self._apply_evaluation(event)
+            self.evaluations.apply(event)
             return
         if event.k > len(self.episodes):
             raise ReplayError(f"run {self.id}: episode {len(self.episodes)} is missing from the log; it is damaged")
@@ -379,23 +243,3 @@ class Run:
             done = [e.k for e in self.episodes if e.counts]
             raise ValueError(f"{word}: episode {k!r} has not been executed; executed ones: {done or 'none'}")
         return self.episodes[k]
-
-    def _mishap(self, key: EpisodeKey, why: str) -> None:
-        """Counts faults and voids in a row since the run was opened, so that a mended rig starts from none."""
-        self._mishaps, self.mishap = self._mishaps + 1, why
-        if self._mishaps >= MAX_ATTEMPTS:
-            raise RigError(
-                f"episode {key} was faulted or voided {MAX_ATTEMPTS} times (last: {why}); everything is stored: "
-                "mend the rig and resume"
-            )
-
-
-def logged_context(event: Event) -> Context:
-    """What the agent saw when it was asked."""
-    payload = event.payload
-    return Context(np.array(payload["prior"]), unpack(payload["features"]), payload["encoder"])
-
-
-def same_context(a: Context, b: Context) -> bool:
-    """Whether two contexts are equal to the last bit."""
-    return bool(np.array_equal(a.prior, b.prior) and np.array_equal(a.features, b.features) and a.encoder == b.encoder)

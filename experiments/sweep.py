@@ -146,8 +146,8 @@ def _evaluated(run: Run, job: Job, plan: Plan) -> int:
     wanted = {(PRIOR_ALONE, 0)} if job.prior else set()
     wanted |= {(policy, after) for policy in job.policies for after in plan.at}
     return sum(
-        n == -1 and k < plan.trials and split in plan.splits and (policy, after) in wanted
-        for (policy, after, split, k), n in run.evaluated.items()
+        k < plan.trials and split in plan.splits and (policy, after) in wanted
+        for policy, after, split, k in run.evaluations.done
     )
 
 

@@ -261,7 +261,7 @@ def _evaluate(
     keeper: images.FrameKeeper | None,
 ) -> None:
     todo = candidates(run, args.eval_at)
-    done = sum(k < trials and attempts == -1 for (_, _, _, k), attempts in run.evaluated.items())
+    done = sum(k < trials for _, _, _, k in run.evaluations.done)
     with progress.bar("evaluation", len(todo) * trials * len(SPLITS), done) as advance:
         evaluate.evaluate(
             todo,

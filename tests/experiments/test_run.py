@@ -13,7 +13,9 @@ from deft_env.prior.prior import PriorFailureError
 from deft_experiments.errors import RigError
 from deft_experiments.evaluate import evaluate, prior_alone
 from deft_experiments.lockstep import Lockstep, Word
-from deft_experiments.run import MAX_ATTEMPTS, Run, pack, unpack
+from deft_experiments.payloads import pack, unpack
+from deft_experiments.run import Run
+from deft_experiments.run_log import MAX_ATTEMPTS
 from deft_experiments.store import Store
 
 
@@ -216,4 +218,4 @@ def test_a_simulated_scene_without_a_prior_counts_against_the_method(
     assert [r["status"] for r in rows] == ["completed", "failed", "completed", "failed", "completed"]
     assert [r["success"] for r in rows if r["status"] == "failed"] == [0, 0]
     assert rows[1]["reason"] == "prior: no object in sight"
-    assert opener(config, parts, store).evaluated == run.evaluated
+    assert opener(config, parts, store).evaluations.done == run.evaluations.done
