@@ -2,6 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    import sqlite3
+
+_READ_ONLY: Final = {errno.EACCES, errno.EROFS, errno.EPERM}
+
 
 class DeftError(Exception):
     """Something a user can mend. The message says what was expected, what came and what to do."""
@@ -53,3 +62,27 @@ class StoreVersionError(StoreError):
 
 class MergeConflictError(StoreError):
     """Two stores hold different events under the same key."""
+
+
+def explain(error: sqlite3.Error | OSError, path: Path) -> StoreError:
+    """The clear error for what SQLite or the file system said of the store at ``path``."""
+    text = str(error).lower()
+    if isinstance(error, OSError):
+        if error.errno == errno.ENOSPC:
+            return StoreFullError(f"{path}: the disk is full; free some space and resume, nothing stored is lost")
+        if error.errno in _READ_ONLY:
+            return StoreReadOnlyError(f"{path}: cannot be written ({error.strerror}); mend its permissions")
+        return StoreError(f"{path}: {error}")
+    if "locked" in text or "busy" in text:
+        return StoreLockedError(
+            f"{path}: another process is writing it; wait for it or stop it, then resume (nothing stored is lost)"
+        )
+    if "full" in text:
+        return StoreFullError(f"{path}: the disk is full; free some space and resume, nothing stored is lost")
+    if "readonly" in text or "read-only" in text or "unable to open" in text:
+        return StoreReadOnlyError(f"{path}: cannot be written ({error}); mend the permissions of file and folder")
+    if "malformed" in text or "not a database" in text or "corrupt" in text or "disk i/o" in text:
+        return StoreCorruptError(
+            f"{path}: the file is damaged or is no store ({error}); restore a copy, or move it away and start anew"
+        )
+    return StoreError(f"{path}: {error}")

@@ -20,9 +20,9 @@ from deft_env.prior.prior import PriorFailureError
 from deft_env.rigs.rig import Frames, SceneLostError
 from deft_experiments import spent
 from deft_experiments.errors import RigError
-from deft_experiments.lockstep import LARGEST_BATCH, Keeper, contexts, rate, stored_outcomes
 from deft_experiments.parts import Parts
 from deft_experiments.payloads import outcome_payload
+from deft_experiments.playing import LARGEST_BATCH, Keeper, contexts, rate, stored_outcomes
 from deft_experiments.run import Run
 from deft_experiments.store import Store
 

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from deft_env import grasp, paper
 from deft_env.episode import Frame, Outcome
+from deft_experiments import errors
 from deft_experiments.parts import Parts
 from deft_experiments.run import Run
-from deft_experiments.store import explain
+from deft_experiments.run_episode import episode_name
 
 Keep = Literal["all", "elites", "none"]
 FILM_FPS: Final = 10
@@ -39,7 +40,7 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     except OSError as error:
         with contextlib.suppress(OSError):
             part.unlink()
-        raise explain(error, path) from None
+        raise errors.explain(error, path) from None
 
 
 def write_text(path: Path, text: str) -> None:
@@ -77,8 +78,6 @@ class FrameKeeper:
 
     def scored(self, run: Run) -> None:
         """Removes what is no longer among the best, ties to the newer."""
-        from deft_experiments.lockstep import episode_name  # which imports this module by way of ``spent``
-
         if self._keep != "elites":
             return
         rated = [e for e in run.episodes if e.rewards]

@@ -22,7 +22,8 @@ from deft_experiments import export, images
 from deft_experiments import lerobot_format as form
 from deft_experiments.config import RunConfig
 from deft_experiments.errors import UsageError
-from deft_experiments.lockstep import LARGEST_BATCH, episode_name
+from deft_experiments.playing import LARGEST_BATCH
+from deft_experiments.run_episode import episode_name
 from deft_experiments.store import Store
 
 FRAMES_A_FILE: Final = 1000

@@ -4,101 +4,25 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
-from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from deft_env import grasp, observation
-from deft_env.episode import Context, EpisodeKey, Frame, Outcome, Status
+from deft_env import grasp
+from deft_env.episode import Context, EpisodeKey, Frame, Outcome
 from deft_env.prior.prior import PriorFailureError
-from deft_env.rigs.operator import OperatorGoneError
 from deft_env.rigs.rig import Frames, SceneLostError
 from deft_experiments import spent
 from deft_experiments.errors import ReplayError, RigError
 from deft_experiments.parts import Parts
 from deft_experiments.payloads import outcome_payload
+from deft_experiments.playing import LARGEST_BATCH, Keeper, contexts, rate, stored_outcomes
 from deft_experiments.run import Run
+from deft_experiments.run_episode import episode_name
 from deft_experiments.store import Store
-
-LARGEST_BATCH: Final = 64
-"""Episodes in one batch of a rig that sets no limit (memory); no result depends on it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Word:
-    """What a person says of an episode, at any time: a score, a correction, or that it must be voided.
-
-    Attributes:
-        k: the episode.
-        reward: the score; None when voided.
-        success: whether the task succeeded; None where the person does not say.
-        void: the reason to void it; empty otherwise.
-        run: id of the run; empty when there is but one.
-    """
-
-    k: int
-    reward: float | None = None
-    success: bool | None = None
-    void: str = ""
-    run: str = ""
-
-
-class Inbox(Protocol):
-    """Where words of a person come from (a console, a script)."""
-
-    def poll(self) -> Iterable[Word]:
-        """Whatever came since the last call; never blocks."""
-
-
-class Keeper(Protocol):
-    """Keeps pictures of episodes (``deft_experiments.images``)."""
-
-    def keep(self, run: Run, name: str, before: Callable[[], Frame], outcome: Outcome) -> None:
-        """Called when an episode was executed, before that is recorded."""
-
-    def scored(self, run: Run) -> None:
-        """Called when an episode was scored."""
-
-    def frame(self, run: Run, name: str, which: str) -> Frame:
-        """Reads a kept picture, ``"first"`` or ``"last"``."""
-
-
-def episode_name(k: int) -> str:
-    """The name of a training episode among its run's pictures."""
-    return f"{k:04d}"
-
-
-def contexts(parts: Parts, frames: Frames) -> list[Context]:
-    """What agents see of a batch of scenes: xi and, with an encoder, features of the first images.
-
-    Raises:
-        PriorFailureError: if the prior finds nothing to grasp.
-    """
-    xi = parts.prior(frames, parts.task)
-    if parts.encoder is None:
-        return [Context(row) for row in xi]
-    features = parts.encoder(np.stack([observation.image(frame) for frame in frames[:]]))  # drawn at once
-    return [Context(row, f, parts.encoder.name) for row, f in zip(xi, features, strict=True)]
-
-
-def rate(parts: Parts, frames: Frames, outcomes: Sequence[Outcome]) -> tuple[NDArray[np.float64], list[Outcome]]:
-    """Rewards (N,), and the outcomes with what a person added: success and score, or that the episode is void.
-
-    Raises:
-        RigError: if the operator is gone; what was executed is stored, and waits for its score.
-    """
-    judged = list(outcomes)
-    try:
-        with parts.clock(spent.REWARDS):
-            return parts.reward(frames, judged, parts.task), judged
-    except OperatorGoneError as error:
-        raise RigError(
-            f"the operator does not answer ({error}); what was executed is stored: resume to score it"
-        ) from error
+from deft_experiments.words import Inbox, Word
 
 
 class Lockstep:
@@ -282,32 +206,3 @@ class Lockstep:
 
 def _no_picture(_: int) -> Frame:
     raise RigError("there is no scene, hence no picture of it")
-
-
-def stored_outcomes(
-    names: Sequence[tuple[Run, str]],
-    payloads: Sequence[Mapping[str, Any]],
-    keys: Sequence[EpisodeKey],
-    keeper: Keeper | None,
-) -> tuple[Frames, list[Outcome]]:
-    """Frames and outcomes as the log and the kept pictures (under ``names``) have them."""
-
-    def picture(i: int, which: str) -> Frame:
-        if keeper is None:
-            raise RigError(f"episode {keys[i]}: its pictures were not kept; void it")
-        return keeper.frame(*names[i], which)
-
-    outcomes = [
-        Outcome(
-            key=key,
-            executed_grasp=np.array(data["executed_grasp"]),
-            status=Status(data["status"]),
-            reason=data["reason"],
-            success=data["success"],
-            score=data["score"],
-            subgoals=dict(data["subgoals"]),
-            last_frame=functools.partial(picture, i, "last"),
-        )
-        for i, (key, data) in enumerate(zip(keys, payloads, strict=True))
-    ]
-    return Frames(keys, functools.partial(picture, which="first")), outcomes

@@ -11,9 +11,10 @@ from deft_env.rigs.operator import OperatorGoneError, use_operator
 from deft_experiments.console import Action, ConsoleOperator, Film
 from deft_experiments.errors import RigError, UsageError
 from deft_experiments.images import FrameKeeper
-from deft_experiments.lockstep import Word, episode_name
 from deft_experiments.parts import Parts
 from deft_experiments.run import Run
+from deft_experiments.run_episode import episode_name
+from deft_experiments.words import Word
 
 FILMS: Final = 2
 """The newest episode's, and that of the one before, whose score may be taken back."""

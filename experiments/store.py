@@ -6,10 +6,7 @@ late or was corrected is one more event, and a run resumes by replaying its even
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import json
-import os
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -19,14 +16,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-from deft_experiments import errors, schema
+from deft_experiments import errors
+from deft_experiments.store_file import WriterLock, connect
 
 FILE_NAME: Final = "store.sqlite"
 SUFFIX: Final = ".sqlite"
-BUSY_TIMEOUT_S: Final = 5.0
 _FIELDS: Final = ("run", "seq", "kind", "role", "policy", "after", "split", "k", "attempt", "payload", "seconds", "at")
 _COLUMNS: Final = ", ".join(_FIELDS)
-_READ_ONLY: Final = {errno.EACCES, errno.EROFS, errno.EPERM}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,34 +58,6 @@ class Event:
     at: float = 0.0
 
 
-def explain(error: sqlite3.Error | OSError, path: Path) -> errors.StoreError:
-    """The clear error for what SQLite or the file system said of the store at ``path``."""
-    text = str(error).lower()
-    if isinstance(error, OSError):
-        if error.errno == errno.ENOSPC:
-            return errors.StoreFullError(
-                f"{path}: the disk is full; free some space and resume, nothing stored is lost"
-            )
-        if error.errno in _READ_ONLY:
-            return errors.StoreReadOnlyError(f"{path}: cannot be written ({error.strerror}); mend its permissions")
-        return errors.StoreError(f"{path}: {error}")
-    if "locked" in text or "busy" in text:
-        return errors.StoreLockedError(
-            f"{path}: another process is writing it; wait for it or stop it, then resume (nothing stored is lost)"
-        )
-    if "full" in text:
-        return errors.StoreFullError(f"{path}: the disk is full; free some space and resume, nothing stored is lost")
-    if "readonly" in text or "read-only" in text or "unable to open" in text:
-        return errors.StoreReadOnlyError(
-            f"{path}: cannot be written ({error}); mend the permissions of file and folder"
-        )
-    if "malformed" in text or "not a database" in text or "corrupt" in text or "disk i/o" in text:
-        return errors.StoreCorruptError(
-            f"{path}: the file is damaged or is no store ({error}); restore a copy, or move it away and start anew"
-        )
-    return errors.StoreError(f"{path}: {error}")
-
-
 class Store:
     """A store, opened for reading or writing; one writer at a time, any number of readers.
 
@@ -114,8 +82,7 @@ class Store:
         path = Path(path)
         self.path = path if path.suffix == SUFFIX and not path.is_dir() else path / FILE_NAME
         self.mode, self.durable = mode, durable
-        self._lock: int | None = None
-        self._deferred = False
+        self._lock: WriterLock | None = None
         if mode != "w" and not self.path.is_file():
             raise errors.StoreMissingError(
                 f"{self.path}: there is no store here; `deft tune` and `deft bench` make one"
@@ -124,63 +91,14 @@ class Store:
             if mode == "w":
                 self.path.parent.mkdir(parents=True, exist_ok=True)
             if mode != "r":
-                self._take_lock()
-            self._db = self._connect()
+                self._lock = WriterLock(self.path)
+            self._db = connect(self.path, mode, durable=durable)
         except (sqlite3.Error, OSError) as error:
             self._drop_lock()
-            raise explain(error, self.path) from None
+            raise errors.explain(error, self.path) from None
         except BaseException:
             self._drop_lock()
             raise
-
-    # --- opening ----------------------------------------------------------------------------------------------------
-    def _take_lock(self) -> None:
-        # Beside the file, not on it: SQLite's own locks live there. The kernel releases it when a process is killed.
-        self._lock = os.open(f"{self.path}.lock", os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            writer = os.pread(self._lock, 32, 0).decode(errors="replace").strip() or "unknown"
-            raise errors.StoreLockedError(
-                f"{self.path}: another process (pid {writer}) is writing it; wait for it or stop it"
-            ) from None
-        os.ftruncate(self._lock, 0)
-        os.pwrite(self._lock, str(os.getpid()).encode(), 0)
-
-    def _drop_lock(self) -> None:
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
-
-    def _connect(self) -> sqlite3.Connection:
-        writable = self.mode != "r"
-        if writable and self.path.exists() and not os.access(self.path, os.W_OK):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self.path))
-        target = f"{self.path.absolute().as_uri()}?mode={'rwc' if self.mode == 'w' else 'rw' if writable else 'ro'}"
-        db = sqlite3.connect(target, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None)
-        try:
-            application = db.execute("PRAGMA application_id").fetchone()[0]
-            version = db.execute("PRAGMA user_version").fetchone()[0]
-            empty = db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
-            if empty and self.mode == "w":
-                db.execute("PRAGMA journal_mode=WAL")
-                db.executescript(
-                    f"BEGIN; PRAGMA application_id={schema.APPLICATION_ID}; PRAGMA user_version={schema.VERSION};"
-                    f"{schema.TABLES}{schema.VIEWS} COMMIT;"
-                )
-            elif application != schema.APPLICATION_ID:
-                raise errors.StoreCorruptError(f"{self.path}: this SQLite file is no DEFT store; name another path")
-            elif version > schema.VERSION:
-                raise errors.StoreVersionError(
-                    f"{self.path}: written by a newer version (schema {version}, this one reads {schema.VERSION});"
-                    " update deft"
-                )
-            db.execute("PRAGMA foreign_keys=ON")
-            db.execute(f"PRAGMA synchronous={'FULL' if self.durable else 'NORMAL'}")
-        except BaseException:
-            db.close()
-            raise
-        return db
 
     def close(self) -> None:
         """Commits what is open and closes; may be called twice."""
@@ -189,6 +107,10 @@ class Store:
                 self._db.commit()
             self._db.close()
         self._drop_lock()
+
+    def _drop_lock(self) -> None:
+        if self._lock is not None:
+            self._lock.release()
 
     def __enter__(self) -> Self:
         return self
@@ -206,7 +128,7 @@ class Store:
                     f"{self.path}: the log already holds another event in this place ({error}); "
                     "was the same run continued twice?"
                 ) from None
-            raise explain(error, self.path) from None
+            raise errors.explain(error, self.path) from None
 
     # --- writing ----------------------------------------------------------------------------------------------------
     @contextmanager

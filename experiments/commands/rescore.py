@@ -16,8 +16,9 @@ from deft_env.episode import EpisodeKey, Status
 from deft_experiments import config as cfg
 from deft_experiments import images
 from deft_experiments.errors import UsageError
-from deft_experiments.lockstep import episode_name, stored_outcomes
 from deft_experiments.parts import _named
+from deft_experiments.playing import stored_outcomes
+from deft_experiments.run_episode import episode_name
 from deft_experiments.store import Store
 
 

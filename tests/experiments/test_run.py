@@ -12,11 +12,12 @@ from deft_env.episode import Outcome, Status
 from deft_env.prior.prior import PriorFailureError
 from deft_experiments.errors import RigError
 from deft_experiments.evaluate import evaluate, prior_alone
-from deft_experiments.lockstep import Lockstep, Word
+from deft_experiments.lockstep import Lockstep
 from deft_experiments.payloads import pack, unpack
 from deft_experiments.run import Run
 from deft_experiments.run_log import MAX_ATTEMPTS
 from deft_experiments.store import Store
+from deft_experiments.words import Word
 
 
 class Script:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from deft_experiments import errors
-from deft_experiments.store import Event, Store, explain
+from deft_experiments.store import Event, Store
 
 CONFIG = {
     "task": "PickCup",
@@ -101,7 +101,7 @@ def test_second_writer_is_refused_and_readers_are_not(folder: Path) -> None:
 
 
 def test_foreign_lock_is_a_clear_error(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("deft_experiments.store.BUSY_TIMEOUT_S", 0.05)
+    monkeypatch.setattr("deft_experiments.store_file.BUSY_TIMEOUT_S", 0.05)
     blocker = sqlite3.connect(folder / "store.sqlite", isolation_level=None)
     blocker.execute("BEGIN IMMEDIATE")
     with Store(folder, "a", durable=False) as store:
@@ -190,7 +190,7 @@ def test_read_only(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_every_system_error_has_its_own(error: Any, kind: type[errors.StoreError]) -> None:
-    assert type(explain(error, Path("store.sqlite"))) is kind
+    assert type(errors.explain(error, Path("store.sqlite"))) is kind
 
 
 def test_merge_is_idempotent_and_takes_only_what_is_new(folder: Path, tmp_path: Path) -> None:
