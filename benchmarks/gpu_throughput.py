@@ -1,9 +1,11 @@
-"""Whole episodes a second on an NVIDIA GPU, beside the CPU batch in the same run; says so where there is no GPU.
+"""Whole episodes a second on an NVIDIA GPU beside the CPU batch, and how often both agree; says so without a GPU.
 
-    python benchmarks/gpu_throughput.py [--task PickSpoon] [--worlds 1024 4096 16384] [--sigma 0.7] [--quick]
+    python benchmarks/gpu_throughput.py [--tasks PickSpoon] [--worlds 1024 4096 16384] [--sigma 0.7] [--quick]
+    python benchmarks/gpu_throughput.py --device warp-cpu --worlds 60 --sigma 0.9      # agreement without a GPU, slowly
 
 Scenes, plans and models are made before the clock starts; what is timed is uploading, playing and fetching signals. The
-same scenes and grasps are then judged: rates on both devices, and how often they agree.
+same scenes and grasps are then judged: success on both devices, their paired difference with a 95 % interval, and the
+share of episodes in which both say the same.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import numpy as np
 
 from deft_env import grasp
 from deft_env.episode import EpisodeKey, generator
+from deft_env.registries import TASK_WORDS
 from deft_env.rigs.simulated import SimulatedRig
 from deft_env.sim import execute, warp_execute
 
@@ -45,35 +48,51 @@ def outcomes(rig: SimulatedRig, task: str, n: int, sigma: float) -> list[Any]:
     return rig.execute_batch(wished, [rig.task(task).demonstration] * n)
 
 
+def row(rigs: dict[str, SimulatedRig], clocks: dict[str, Clock], device: str, task: str, n: int, sigma: float) -> str:
+    """One row of the table: n episodes of a task on both devices."""
+    cpu = outcomes(rigs["cpu"], task, n, sigma)
+    if device == "cuda":
+        outcomes(rigs[device], task, n, sigma)  # compiles for this size
+    for clock in clocks.values():
+        clock.seconds = 0.0
+    other = outcomes(rigs[device], task, n, sigma)
+    outcomes(rigs["cpu"], task, min(n, 256), sigma)
+    speed, beside = n / clocks[device].seconds, min(n, 256) / clocks["cpu"].seconds
+    success = np.array([[bool(a.success), bool(b.success)] for a, b in zip(other, cpu, strict=True)], dtype=float)
+    apart = success[:, 0] - success[:, 1]
+    half = 1.96 * apart.std(ddof=1) / np.sqrt(n) if n > 1 else float("nan")
+    rates = success.mean(axis=0)
+    return (
+        f"| {task} | {n} | {speed:.1f} | {speed / beside:.2g} | {rates[0]:.3f} | {rates[1]:.3f} "
+        f"| {apart.mean():+.3f} ± {half:.3f} | {np.mean(apart == 0.0):.3f} |"
+    )
+
+
 def main() -> None:
     """Prints a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--task", default="PickSpoon")
+    parser.add_argument("--tasks", nargs="+", default=None, metavar="TASK", help="default: PickSpoon; all on warp-cpu")
     parser.add_argument("--worlds", type=int, nargs="+", default=[1024, 4096, 16384])
-    parser.add_argument("--cpu-worlds", type=int, default=256, help="worlds of the CPU batch")
+    parser.add_argument("--device", default="cuda", choices=tuple(warp_execute.DEVICES))
     parser.add_argument("--sigma", type=float, default=0.7)
-    parser.add_argument("--quick", action="store_true", help="1024 worlds only")
+    parser.add_argument("--quick", action="store_true", help="the first number of worlds only")
     arguments = parser.parse_args()
+    device = arguments.device
     try:
-        warp_execute.check("cuda")
+        warp_execute.check(device)
     except (ImportError, RuntimeError) as error:
         print(f"not measured: {error}")
         return
-    clocks = {"cpu": Clock(execute), "cuda": Clock(warp_execute)}
-    rigs = {device: SimulatedRig(device=device, film=False) for device in clocks}
-    few = outcomes(rigs["cpu"], arguments.task, arguments.cpu_worlds, arguments.sigma)
-    cpu = arguments.cpu_worlds / clocks["cpu"].seconds
-    print(f"{arguments.task}, {execute.threads_available()} CPU threads: {cpu:.0f} episodes/s\n")
-    print("| worlds | episodes/s | of the CPU's | success GPU | success CPU | agree |\n|---|---|---|---|---|---|")
-    for n in arguments.worlds[:1] if arguments.quick else arguments.worlds:
-        outcomes(rigs["cuda"], arguments.task, n, arguments.sigma)  # compiles for this size
-        clocks["cuda"].seconds = 0.0
-        many = outcomes(rigs["cuda"], arguments.task, n, arguments.sigma)
-        speed = n / clocks["cuda"].seconds
-        pairs = [(bool(a.success), bool(b.success)) for a, b in zip(many, few, strict=False)]
-        gpu_rate, cpu_rate = np.mean(pairs, axis=0)
-        agree = np.mean([a == b for a, b in pairs])
-        print(f"| {n} | {speed:.0f} | {speed / cpu:.1f} | {gpu_rate:.3f} | {cpu_rate:.3f} | {agree:.3f} |", flush=True)
+    clocks = {"cpu": Clock(execute), device: Clock(warp_execute)}
+    rigs = {name: SimulatedRig(device=name, film=False) for name in clocks}
+    print(f"{execute.threads_available()} CPU threads; errors of {arguments.sigma} sigma\n")
+    print(
+        f"| task | worlds | {device}, episodes/s | of the CPU's | success {device} | success CPU | difference | agree |"
+    )
+    print("|---" * 8 + "|")
+    for task in arguments.tasks or (["PickSpoon"] if device == "cuda" else list(TASK_WORDS)):
+        for n in arguments.worlds[:1] if arguments.quick else arguments.worlds:
+            print(row(rigs, clocks, device, task, n, arguments.sigma), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,25 +1,21 @@
 """Plays N episodes with MuJoCo Warp: on a GPU, one captured graph replayed each control tick, no host in between.
 
 Outcomes agree with the CPU's in rate, not in bits: single precision, another solver, other orders of sums. Controls are
-uploaded once and signals are fetched once. Worlds whose models differ in what MuJoCo Warp keeps per world (sizes,
-masses, places, friction) share a batch; those with other meshes or another layout form batches of their own.
+uploaded once and signals are fetched once. Which worlds share a batch: ``sim.warp_models``.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
 import importlib
 import warnings
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any, Final
 
 import mujoco
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from deft_env.sim import names
+from deft_env.sim import names, warp_models
 from deft_env.sim.breaks import Addresses
 from deft_env.sim.execute import Playback, sensor_slices
 from deft_env.tasks.task import Breakable
@@ -32,10 +28,6 @@ CONTACTS: Final = 64
 CONSTRAINTS: Final = 256
 """… constraints a world at first; both are doubled and the batch played again where they do not suffice."""
 _DOUBLINGS: Final = 3
-_LOOKS: Final = ("_", "bvh_", "cam_", "key_", "light_", "mat_", "name", "oct_", "skin_", "tex_", "text_")
-_RGBA: Final = "_rgba"
-_UNREAD: Final = ("dof_M0", "dof_length")
-"""Of no use to MuJoCo Warp 4.0 (sleeping, and lengths of actuators): may differ within a batch."""
 
 
 def check(device: str) -> None:
@@ -61,66 +53,6 @@ def check(device: str) -> None:
             "device 'cuda': no NVIDIA GPU with a driver was found (see nvidia-smi); use device='cpu', or 'warp-cpu' to "
             "test the logic slowly"
         )
-
-
-@lru_cache(maxsize=1)
-def _per_world() -> frozenset[str]:
-    """Model fields that MuJoCo Warp can keep for each world."""
-    import mujoco_warp as mjw
-
-    shapes = {f.name: getattr(f.type, "shape", ()) for f in dataclasses.fields(mjw.Model)}
-    return frozenset(name for name, shape in shapes.items() if isinstance(shape, tuple) and shape and shape[0] == "*")
-
-
-def _fields(model: mujoco.MjModel) -> dict[str, NDArray[Any]]:
-    """The arrays of a model that physics reads."""
-    out = {}
-    for name in dir(model):
-        if name.startswith(_LOOKS) or name.endswith(_RGBA) or name in _UNREAD:
-            continue
-        value = getattr(model, name)
-        if isinstance(value, np.ndarray):
-            out[name] = value
-    return out
-
-
-def groups(models: Sequence[mujoco.MjModel]) -> list[list[int]]:
-    """Indices of models that can share a batch: equal in all that is not kept per world."""
-    found: dict[bytes, list[int]] = {}
-    for i, model in enumerate(models):
-        digest = hashlib.sha256()
-        for name, value in _fields(model).items():
-            digest.update(f"{name} {value.shape} ".encode())
-            if name not in _per_world():
-                digest.update(np.ascontiguousarray(value).tobytes())
-        found.setdefault(digest.digest(), []).append(i)
-    return list(found.values())
-
-
-def put_models(models: Sequence[mujoco.MjModel]) -> Any:
-    """One device model for worlds of one group, with the fields in which they differ kept per world.
-
-    Raises:
-        RuntimeError: if this version of MuJoCo Warp lays a field out otherwise than MuJoCo does.
-    """
-    import mujoco_warp as mjw
-
-    first = _fields(models[0])
-    alike = {name for name in first if name not in _per_world()}
-    differing = [
-        name
-        for name, value in first.items()
-        if name not in alike and any(not np.array_equal(getattr(model, name), value) for model in models[1:])
-    ]
-    made = mjw.put_model(models[0], batch_sizes=dict.fromkeys(differing, len(models)))
-    for name in differing:
-        target = getattr(made, name)
-        shape = target.numpy().shape
-        values = np.stack([np.asarray(getattr(model, name), dtype=np.float64) for model in models]).reshape(shape)
-        if not np.allclose(target.numpy()[0], values[0].astype(target.numpy().dtype)):
-            raise RuntimeError(f"mujoco-warp {mjw.__version__} keeps {name} in another layout than MuJoCo does")
-        target.assign(values.astype(target.numpy().dtype))
-    return made
 
 
 def play(
@@ -164,7 +96,7 @@ def play(
         raise ValueError(f"models, qpos, controls: {len(models)}, {q.shape} and {u.shape} do not fit")
     series, strike = np.empty((n, ticks, first.nsensordata)), np.empty(n)
     states = np.empty((n, ticks, first.nq))
-    for rows in groups(models):
+    for rows in warp_models.groups(models):
         for attempt in range(_DOUBLINGS + 1):
             room = contacts << attempt, constraints << attempt
             got = _play([models[i] for i in rows], q[rows], u[rows], substeps, DEVICES[device], breakables, *room)
@@ -217,9 +149,10 @@ def _play(
     n, ticks = controls.shape[:2]
     first = models[0]
     with wp.ScopedDevice(device):
-        model = put_models(models)
+        model = warp_models.put_models(models)
         model.opt.warn_overflow = 0  # counted here, not printed by the device
         data = mjw.make_data(first, nworld=n, nconmax=contacts, njmax=rows)
+        warp_models.place_static_geoms(data, models)
         slices = sensor_slices(first)
         addresses = wp.array([slices[name].start for name in names.STRIKE_SENSORS if name in slices], dtype=int)
         stems = Addresses.of(first, breakables) if breakables else None

@@ -6,13 +6,14 @@ import subprocess
 import sys
 from typing import Any
 
+import mujoco
 import numpy as np
 import pytest
 
 from deft_env.episode import EpisodeKey
 from deft_env.registries import TASK_WORDS, tasks
 from deft_env.rigs.simulated import SimulatedRig
-from deft_env.sim import controls, execute, warp_execute, world
+from deft_env.sim import controls, execute, warp_execute, warp_models, world
 from deft_env.sim.scenes import SceneModels
 from deft_env.tasks.pick_grape import GRAPES, stretch_sensor
 from deft_env.tasks.task import Breakable
@@ -74,9 +75,9 @@ def test_worlds_that_differ_in_size_mass_and_friction_share_a_batch() -> None:
 
     models, scenes = scenes_of("PickSpoon", 6)
     made = [models.model(scene) for scene in scenes]
-    assert warp_execute.groups(made) == [list(range(6))]
+    assert warp_models.groups(made) == [list(range(6))]
     with wp.ScopedDevice("cpu"):
-        batch = warp_execute.put_models(made)
+        batch = warp_models.put_models(made)
         for name in ("body_mass", "geom_size", "geom_friction", "body_invweight0"):
             kept = getattr(batch, name).numpy()
             for world_kept, model in zip(kept, made, strict=True):
@@ -84,12 +85,90 @@ def test_worlds_that_differ_in_size_mass_and_friction_share_a_batch() -> None:
                 np.testing.assert_allclose(world_kept.reshape(expected.shape), expected, rtol=1e-6)
 
 
-def test_worlds_with_other_meshes_do_not() -> None:
+def test_worlds_with_other_meshes_share_a_batch_and_keep_their_own() -> None:
     pytest.importorskip("mujoco_warp")
-    models, scenes = scenes_of("PickCup", 12)
-    first = scenes[0]
-    other = next(scene for scene in scenes if scene.variant != first.variant)
-    assert warp_execute.groups([models.model(first), models.model(other), models.model(first)]) == [[0, 2], [1]]
+    import warp as wp
+
+    models, scenes = scenes_of("PickCup", 8)
+    made = [models.model(scene) for scene in scenes]
+    assert warp_models.groups(made) == [list(range(8))]
+    with wp.ScopedDevice("cpu"):
+        batch = warp_models.put_models(made)
+    vertices, starts = batch.mesh_vert.numpy(), batch.mesh_vertadr.numpy()
+    seen = set()
+    for ids, model in zip(batch.geom_dataid.numpy(), made, strict=True):
+        wall = np.flatnonzero(model.geom_type == mujoco.mjtGeom.mjGEOM_MESH)
+        assert wall.size
+        for geom in wall:
+            begin = starts[ids[geom]]
+            own = model.mesh_vert[model.mesh_vertadr[model.geom_dataid[geom]] :][: model.nmeshvert]
+            np.testing.assert_array_equal(vertices[begin : begin + len(own)], own)
+            seen.add(int(ids[geom]))
+        assert (ids[model.geom_dataid < 0] < 0).all()
+    assert len(seen) == len({scene.variant for scene in scenes}) > 1
+
+
+def two_meshes(*sizes: tuple[float, int]) -> Any:
+    """A model with a frustum a size: radius and number of corners."""
+    spec = mujoco.MjSpec()
+    for i, (radius, corners) in enumerate(sizes):
+        angle = np.linspace(0.0, 2.0 * np.pi, corners, endpoint=False)
+        ring = np.stack([np.cos(angle), np.sin(angle), np.zeros(corners)], axis=1)
+        points = np.concatenate([radius * ring, 1.3 * radius * ring + [0.0, 0.0, 0.1]])
+        spec.add_mesh(name=f"mesh{i}", uservert=points.ravel())
+        body = spec.worldbody.add_body()
+        body.add_freejoint()
+        body.add_geom(type=mujoco.mjtGeom.mjGEOM_MESH, meshname=f"mesh{i}")
+    return spec.compile()
+
+
+def test_meshes_lie_one_after_another_as_the_compiler_lays_them() -> None:
+    small, large = (0.03, 12), (0.05, 20)
+    packed = warp_models.pack_meshes([two_meshes(small), two_meshes(large), two_meshes(small)])
+    both = two_meshes(small, large)
+    assert packed.first.tolist() == [0, 1, 0]
+    for name, size in packed.sizes.items():
+        assert size == getattr(both, name), name
+    read = set(packed.arrays) - {"mesh_bvhadr", "mesh_extrema"}  # places in arrays of rays; no kernel of physics reads
+    for name in read:
+        np.testing.assert_array_equal(packed.arrays[name], getattr(both, name), err_msg=name)
+
+
+def test_what_is_fixed_stands_where_each_world_has_it() -> None:
+    """The chest of every world once stood where the first world's did: rates were half of the CPU's."""
+    pytest.importorskip("mujoco_warp")
+    import mujoco_warp as mjw
+    import warp as wp
+
+    models, scenes = scenes_of("OpenDrawer", 4)
+    made = [models.model(scene) for scene in scenes]
+    fixed = made[0].body_weldid[made[0].geom_bodyid] == 0
+    with wp.ScopedDevice("cpu"):
+        data = mjw.make_data(made[0], nworld=4, nconmax=8, njmax=8)
+        before = data.geom_xpos.numpy().copy()
+        warp_models.place_static_geoms(data, made)
+        mjw.reset_data(warp_models.put_models(made), data)
+    for i, model in enumerate(made):
+        host = mujoco.MjData(model)
+        mujoco.mj_kinematics(model, host)
+        np.testing.assert_allclose(data.geom_xpos.numpy()[i, fixed], host.geom_xpos[fixed], atol=1e-6)
+        turned = data.geom_xmat.numpy()[i, fixed].reshape(-1, 9)
+        np.testing.assert_allclose(turned, host.geom_xmat[fixed], atol=1e-6)
+        assert i == 0 or np.abs(before[i, fixed] - host.geom_xpos[fixed]).max() > 0.01
+
+
+@pytest.mark.slow
+def test_whole_episodes_end_as_on_the_cpu() -> None:
+    pytest.importorskip("mujoco_warp")
+    ends = []
+    for device in ("cpu", "warp-cpu"):
+        rig = SimulatedRig(device=device, film=False)
+        frames = rig.reset_batch([EpisodeKey("OpenDrawer", "train", "reference", 11, k) for k in range(6)])
+        assert frames.truths is not None
+        wished = np.stack([truth.human_grasp for truth in frames.truths])
+        wished[::2, 0] += 0.1  # beside the knob
+        ends.append([o.success for o in rig.execute_batch(wished, [rig.task("OpenDrawer").demonstration] * 6)])
+    assert ends[1] == ends[0] == [False, True] * 3
 
 
 @pytest.fixture(scope="module")
