@@ -91,6 +91,16 @@ def evaluated_splits(paths: Sequence[Path], after: int = paper.EPISODES) -> tupl
     return tuple(split for split in SPLITS if split in found)
 
 
+def evaluated_after(paths: Sequence[Path]) -> tuple[int, ...]:
+    """The numbers of fine-tuning episodes after which any policy was evaluated; the untouched prior's 0 aside."""
+    found: set[int] = set()
+    for path in paths:
+        with Store(path, "r") as store:
+            rows = store.rows("SELECT DISTINCT after FROM events WHERE role = 'eval' AND after > 0")
+            found |= {int(row["after"]) for row in rows}
+    return tuple(sorted(found))
+
+
 def build(
     paths: Sequence[Path],
     *,

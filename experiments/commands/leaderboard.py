@@ -52,11 +52,16 @@ def run(args: Args) -> int:
     tasks = sweeping.words(args.tasks)
     for task in tasks:
         parts.check_task(task)
-    paths = leaderboard.stores(args.folders)
+    paths, where = leaderboard.stores(args.folders), ", ".join(map(str, args.folders))
+    others = leaderboard.evaluated_after(paths)
+    if others and args.episodes not in others:
+        raise UsageError(
+            f"{where}: no policy was evaluated after {args.episodes} episodes; --episodes: there are policies after "
+            f"{', '.join(map(str, others))}"
+        )
     board = leaderboard.build(paths, tasks=tasks, after=args.episodes, splits=args.splits)
     entries = board.entries
     if not entries:
-        where = ", ".join(map(str, args.folders))
         raise UsageError(f"{where}: no evaluated runs in any store; `deft bench` and `deft table` make some")
     if args.json:
         print(json.dumps(leaderboard_lines.as_dicts(entries), indent=1, sort_keys=True))

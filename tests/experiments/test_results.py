@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sqlite3
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +64,25 @@ def test_a_leaderboard_of_one_split_ranks(played: Path) -> None:
     assert "rig" not in head
     assert "success [95 %]" in head
     assert {len(row) for row in rows} == {len(head)}
+
+
+def test_a_leaderboard_after_episodes_that_nobody_evaluated_is_refused(
+    played: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["leaderboard", str(played), "--episodes", "12"]) == 2
+    assert "there are policies after 10, 30" in capsys.readouterr().err
+
+
+def test_a_store_of_an_agent_that_is_registered_no_more_is_read(played: Path, tmp_path: Path) -> None:
+    folder, board = tmp_path / "old", tmp_path / "board.html"
+    shutil.copytree(played, folder)
+    with sqlite3.connect(folder / "store.sqlite") as db:
+        db.execute(
+            "UPDATE runs SET agent = replace(agent, 'random', 'gone'), config = replace(config, 'random', 'gone')"
+        )
+    assert cli.main(["report", str(folder)]) == 0
+    assert cli.main(["leaderboard", str(folder), "--out", str(board)]) == 0
+    assert "gone+best-seen" in board.read_text(encoding="utf-8").replace("\u00a0", " ")
 
 
 def test_results_take_a_benchmark_and_play_nothing_twice(
