@@ -205,7 +205,6 @@ def _register_built_ins() -> None:
         summary="CMA-ES warm-started from prior or foreign episodes",
     )
     register_search("gp", f"{search}.gp:GP", summary="our own: a Gaussian process with the structure of a grasp")
-    register_search("gp-steep", f"{search}.gp:SteepGP", summary="gp, whose prior mean falls faster along position")
     register_search(
         "gp-trained",
         f"{search}.gp_trained:TrainedGP",

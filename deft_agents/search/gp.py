@@ -99,15 +99,6 @@ class GP(Search):
         return best_mean(self._told, self.config, self.radius, self.box)
 
 
-class SteepGP(GP):
-    """The same with a prior mean that falls three times as steeply along position.
-
-    Chosen on regressions of stored episodes of the nine tasks, in play of ``gp`` against them; see ``docs/agents.md``.
-    """
-
-    config = GPConfig(drop=(3.0, 2.0, 0.5))
-
-
 def best_mean(told: Told, config: GPConfig, radius: float, box: float) -> Array:
     """The maximiser of the model's mean in the trust region, zero before any result."""
     if not told.n:
