@@ -57,6 +57,10 @@ def thickness_m(found: Segment, frame: Frame) -> float:
     return float(narrow_px * found.depth_m / frame.K[0, 0])
 
 
+def _held_px(pinched: pinch.Pinch | None, px_per_m: float) -> float | None:
+    return None if pinched is None else (pinched.width_m + HELD_MARGIN_M) * px_per_m
+
+
 class AffordancePrior(Prior):
     """The affordance network on a rig's first frames, one scene at a time on one thread.
 
@@ -73,6 +77,7 @@ class AffordancePrior(Prior):
         segmentation: str = "depth",
         inside: bool = True,
         pinches: bool = True,
+        sized: bool = True,
     ) -> None:
         """Reads the weights.
 
@@ -84,6 +89,8 @@ class AffordancePrior(Prior):
             inside: move the contact from the surface into the object by half its width, since the robot's grasp site
                 lies between its fingers, not on a surface (our choice).
             pinches: retarget pinches by their opening (``prior.pinch``); False copies angles always, as the paper does.
+            sized: take a pinch's opening from what is visible at the contact (``pinch.held_m``); False takes the human
+                hand's own.
 
         Raises:
             ValueError: for another segmentation, or weights that do not fit.
@@ -96,7 +103,7 @@ class AffordancePrior(Prior):
             raise ValueError(f"segmentation: expected 'depth' or 'sam', got {segmentation!r}")
         self._network, self.card = checkpoint.load_network(weights_file(weights))
         self._text = make_text_encoder(self.card.text_encoder, (weights or {}).get("clip"))
-        self._inside, self._pinch = inside, pinches
+        self._inside, self._pinch, self._sized = inside, pinches, sized
         self._finder = Finder(weights)
         self._refine: Callable[[Frame, Segment], Segment] | None = None
         if segmentation == "sam":
@@ -153,11 +160,12 @@ class AffordancePrior(Prior):
         thought = time.perf_counter()
         pixel = np.clip(lifting.average_contact(contacts, square), 0.0, [frame.rgb.shape[1], frame.rgb.shape[0]])
         pinched = pinch.retarget_pinch(pose) if self._pinch else None
-        held_px = None
-        if pinched is not None:
-            held_px = (pinched.width_m + HELD_MARGIN_M) * float(frame.K[0, 0]) / found.depth_m
-        pixel = lifting.snap(frame.depth_m, pixel, found.mask, held_px=held_px)
-        lifted = lifting.lift(frame, pixel, found.mask, held_px)
+        focal_px = float(frame.K[0, 0])
+        pixel = lifting.snap(frame.depth_m, pixel, found.mask, held_px=_held_px(pinched, focal_px / found.depth_m))
+        if self._pinch and self._sized:
+            seen_m = lifting.seen_width_m(frame.depth_m, pixel, found.mask, focal_px, pinch.WIDEST_M)
+            pinched = pinch.retarget_pinch(pose, seen_m=seen_m)
+        lifted = lifting.lift(frame, pixel, found.mask, _held_px(pinched, focal_px / found.depth_m))
         point = lifted.point_base_m
         if self._inside:
             ray = point - frame.T_base_cam[:3, 3]

@@ -5,7 +5,8 @@ its pads meet: a human thumb stands beside the palm and is shorter than the fing
 while the thumb of the claw stands opposite fingers of its own length. Copied angles of a pinch put the claw's
 fingertips into its palm. So where the human pads are nearer to each other than ``WIDEST_M``, the claw's straight
 fingers are closed to the same opening instead, and the grasp site is moved so that the middle between its pads comes
-to the contact point (our choice; the paper copies angles alone). Closed form, no search.
+to the contact point (our choice; the paper copies angles alone). Where depth shows how wide the thing is at the
+contact, that is the opening (``held_m``). Closed form, no search.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from scipy.spatial.transform import Rotation
 
 from deft_env import grasp
 from deft_env.prior import mano
+from deft_env.prior.lifting import WIDER
 from deft_env.sim import robot
 
 Array = NDArray[np.float64]
@@ -30,6 +32,9 @@ PAD_RADII_M: Final = {"index": 0.0085, "middle": 0.0088, "thumb": 0.0105}
 """Half thickness of human fingertips (assumed)."""
 WIDEST_M: Final = 0.050
 """A wider opening between the pads is no pinch: the hand goes round the thing (our choice)."""
+LOOSE_M: Final = 0.080
+"""A hand that is opened wider than this between its pads holds nothing that a pinch could (our choice: a flat hand has
+91 mm, one that reaches more)."""
 SQUEEZE_RAD: Final = 0.22
 """How much further each finger is commanded than to touch: angles seen in a picture carry no force, and a soft hand
 that is told to touch only touches (our choice)."""
@@ -108,7 +113,24 @@ def robot_pinch(width_m: float, squeeze_rad: float = SQUEEZE_RAD) -> Pinch:
     return Pinch(joints, np.array([0.0, 0.5 * robot.THUMB_ROOT_M[1], z]), max(width_m, 0.0))
 
 
-def retarget_pinch(pose: ArrayLike, model: mano.HandModel = mano.INVENTED) -> Pinch | None:
-    """The claw's pinch for an absolute MANO pose (45,); None where the hand pinches nothing."""
-    width = opening_m(pose, model)
-    return robot_pinch(width) if width < WIDEST_M else None
+def held_m(opening_m: float, seen_m: float | None = None) -> float | None:
+    """Width (m) of what a hand pinches; None where it pinches nothing (our choice).
+
+    How wide a thing is a camera with depth sees better than a network guesses it from a hand. So what is visible at the
+    contact counts where it can be the held part: at most ``WIDER`` times the opening of a hand that pinches, or, for a
+    hand that is opened up to ``LOOSE_M``, narrow enough for a pinch: it goes round a thing whose pads do not reach it.
+
+    Args:
+        opening_m: between the human's pads, see ``opening_m``.
+        seen_m: width of the visible surface at the contact (``lifting.seen_width_m``); None where it is not known.
+    """
+    if opening_m < WIDEST_M:
+        width = max(opening_m, 0.0)
+        return seen_m if seen_m is not None and seen_m < WIDER * width else width
+    return seen_m if seen_m is not None and opening_m < LOOSE_M and seen_m < WIDEST_M else None
+
+
+def retarget_pinch(pose: ArrayLike, model: mano.HandModel = mano.INVENTED, seen_m: float | None = None) -> Pinch | None:
+    """The claw's pinch for an absolute MANO pose (45,); None where the hand pinches nothing (see ``held_m``)."""
+    width = held_m(opening_m(pose, model), seen_m)
+    return None if width is None else robot_pinch(width)

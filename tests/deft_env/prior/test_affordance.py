@@ -82,12 +82,28 @@ def test_inside_moves_along_the_view_by_half_the_width(weights):
 def test_a_pinch_brings_the_middle_between_the_pads_to_the_contact(weights, monkeypatch):
     monkeypatch.setattr(pinch, "WIDEST_M", 0.2)  # the constant pose of these weights counts as a pinch
     copied = AffordancePrior(weights, inside=False, pinches=False)(frames(frame()), TASK)[0]
-    pinched = AffordancePrior(weights, inside=False)(frames(frame()), TASK)[0]
+    pinched = AffordancePrior(weights, inside=False, sized=False)(frames(frame()), TASK)[0]
     found = pinch.retarget_pinch(retarget.pose_from_anatomical(np.tile([0.0, 0.0, 0.5], (15, 1))))
     turn = grasp.wrist_to_rotation(pinched[grasp.WRIST], NOMINAL)
     assert np.allclose(pinched[grasp.MU] + turn @ found.middle_m, copied[grasp.MU], atol=1e-9)
     assert np.allclose(pinched[grasp.FINGERS], found.joints_rad, atol=1e-3)
     assert np.allclose(pinched[grasp.WRIST], copied[grasp.WRIST])
+
+
+def test_a_hand_round_a_thin_thing_pinches_it_as_wide_as_it_is_seen(weights, monkeypatch):
+    """The constant pose is opened by 31 mm, here too wide for a pinch; the block is 20 mm wide, then 66 mm."""
+    monkeypatch.setattr(pinch, "WIDEST_M", 0.025)
+    thin, wide = frame(size=9), frame(size=30)
+    xi = AffordancePrior(weights)(frames(thin), TASK)[0]
+    expected = pinch.robot_pinch(18 * 0.66 / 600)
+    assert np.allclose(xi[grasp.FINGERS], expected.joints_rad, atol=0.02)
+    turn = grasp.wrist_to_rotation(xi[grasp.WRIST], NOMINAL)
+    held = xi[grasp.MU] + turn @ expected.middle_m
+    assert held[2] == pytest.approx(0.04 - 9 * 0.66 / 600, abs=2e-3)  # half of its width under its top
+    for picture, options in ((wide, {}), (thin, {"sized": False}), (thin, {"pinches": False})):
+        copied = AffordancePrior(weights, **options)(frames(picture), TASK)[0]
+        named = dict(zip(grasp.JOINT_NAMES, copied[grasp.FINGERS], strict=True))
+        assert named["index_forward"] == pytest.approx(0.5, abs=1e-3)
 
 
 def test_rows_do_not_depend_on_the_batch(weights):

@@ -66,3 +66,20 @@ def test_opening_does_not_depend_on_the_little_finger():
     little = mano.FIRST_JOINT["little"] - 1
     pose[little : little + 3] = 0.5
     assert pinch.opening_m(pose) == before
+
+
+def test_a_pinch_is_as_wide_as_the_visible_part_where_that_can_be_held():
+    assert pinch.held_m(0.02) == 0.02
+    assert pinch.held_m(-0.01) == 0.0
+    assert pinch.held_m(0.02, 0.03) == 0.03
+    assert pinch.held_m(0.02, 0.008) == 0.008
+    assert pinch.held_m(0.02, 0.04) == 0.02  # a wall beside the knob, not the knob
+    assert pinch.held_m(0.02, float("inf")) == 0.02
+
+
+def test_a_hand_round_a_thin_part_pinches_it_and_one_round_a_wide_thing_does_not():
+    assert pinch.held_m(0.06, 0.023) == 0.023
+    assert pinch.held_m(0.06) is None
+    assert pinch.held_m(0.06, 0.062) is None  # a cup
+    assert pinch.held_m(0.09, 0.023) is None  # a flat hand holds nothing
+    assert pinch.opening_m(np.zeros(45)) > pinch.LOOSE_M
