@@ -12,7 +12,10 @@ from deft_agents.compose import SearchPolicyAgent
 from deft_env.registry import Entry, Registry
 
 searches: Final = Registry("search", "deft.searches")
-"""Every search; a factory takes keyword-only ``seed``, ``budget`` (and ``variant`` for ``family:variant``), options."""
+"""Every search; a factory takes keyword-only ``seed``, ``budget`` (and ``variant`` for ``family:variant``), options.
+
+A class that passes ``**options`` on to its base class has that one's options too.
+"""
 policies: Final = Registry("policy", "deft.policies")
 """Every policy fitter; a factory takes keyword-only ``seed`` and its options, and has ``restore(state)``."""
 
@@ -118,8 +121,14 @@ def make_agent(
 
 
 def _options(factory: Callable[..., Any]) -> list[str]:
-    parameters = inspect.signature(factory).parameters.values()
-    return [p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.name not in _RESERVED]
+    """Names of the keyword-only parameters, for a class with ``**options`` also those of the classes it is made of."""
+    names: dict[str, None] = {}
+    for one in factory.__mro__ if isinstance(factory, type) else (factory,):
+        parameters = inspect.signature(one).parameters.values()
+        names |= dict.fromkeys(p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.name not in _RESERVED)
+        if not any(p.kind is p.VAR_KEYWORD for p in parameters):
+            break
+    return list(names)
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,23 +71,30 @@ class GP(Search):
         self.box = min(check_positive("box", box), LIMIT)
         self.spread = check_positive("spread", spread)
         self._told = Told(budget)
-        self._pending: dict[int, Array] = {}
+        self._pending: dict[int, tuple[Array, Array]] = {}
+        """Number -> the point that is still out, in units of sigma, and the prior's grasp that it is added to."""
         self._asked = 0
 
     def ask(self, context: Context) -> Array:
         """The next proposal; points that are still out count as if they had come out as predicted."""
         number = self._asked
         self._asked += 1
-        noise = self.rng.standard_normal((6, DIM))
-        if self._told.n < self.warmup:
-            z = self.spread * noise[0]
-        else:
-            model = model_of(self._told, self.config)
-            if self._pending:
-                model = with_pending(model, self._told, clip(np.array(list(self._pending.values()))), self.config)
-            z = climb(model, starts(self._told, noise), self.beta, self.radius, self.box, 25)
-        self._pending[number] = z
+        draws = self.rng.standard_normal((6, DIM))
+        z = self.spread * draws[0] if self._told.n < self.warmup else self.propose(draws, context)
+        self._pending[number] = z, context.prior
         return z
+
+    def propose(self, draws: Array, context: Context) -> Array:
+        """The point (22,) with the best upper confidence; ``draws`` (n, 22) are where else the ascent begins."""
+        model = model_of(self._told, self.config)
+        if self._pending:
+            model = with_pending(model, self._told, self.out()[0], self.config)
+        return climb(model, starts(self._told, draws), self.beta, self.radius, self.box, 25)
+
+    def out(self) -> tuple[Array, Array]:
+        """Points (n, 22) that are still out, as they will be told, and the prior's grasps (n, 22) in their scenes."""
+        points, priors = zip(*self._pending.values(), strict=True)
+        return clip(np.array(points)), np.array(priors)
 
     def tell(self, number: int, z: Array, reward: float, context: Context) -> None:
         """Remembers the episode; the model is fitted when someone asks."""

@@ -11,10 +11,11 @@ all. A gate keeps the plain residuals when the rewards speak against it. Our cho
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from deft_agents.search.base import DIM, Array, Told, check_positive, clip
+from deft_agents.search.base import DIM, Array, Told, check_positive
 from deft_agents.search.gp import GP, model_of, starts, with_pending
 from deft_agents.search.gp_model import GPConfig, GroupedGP, climb
 from deft_env import grasp
@@ -82,58 +83,33 @@ class TrainedGP(GP):
 
     config = TRAINED
 
-    def __init__(
-        self,
-        *,
-        seed: int,
-        budget: int,
-        warmup: int = 5,
-        beta: float = 2.0,
-        radius: float = 4.0,
-        box: float = 3.0,
-        spread: float = 0.4,
-        noise: float = 0.5,
-        doubt: float = 2.0,
-    ) -> None:
+    def __init__(self, *, seed: int, budget: int, noise: float = 0.5, doubt: float = 2.0, **options: Any) -> None:
         """Makes the search.
 
         Args:
             seed: of the agent.
             budget: planned episodes.
-            warmup: see ``GP``; these points are the same as its.
-            beta: see ``GP``.
-            radius: of the trust region in steadied coordinates, around the mean of the prior's grasps.
-            box: its half-width in each dimension.
-            spread: see ``GP``.
             noise: deviation of the prior's noise, in units of sigma.
             doubt: by how much the log evidence must speak for plain residuals before they are kept.
+            **options: those of ``GP``; the trust region lies in steadied coordinates, around the mean of the prior's
+                grasps.
         """
-        super().__init__(seed=seed, budget=budget, warmup=warmup, beta=beta, radius=radius, box=box, spread=spread)
+        super().__init__(seed=seed, budget=budget, **options)
         self.noise = check_positive("noise", noise)
         self.doubt = check_positive("doubt", doubt, zero=True)
         self._priors: list[Array] = []
-        self._out: dict[int, Array] = {}
 
-    def ask(self, context: Context) -> Array:
-        """The next proposal for this context; points that are still out count as if they had come out as predicted."""
-        number = self._asked
-        self._asked += 1
-        draws = self.rng.standard_normal((6, DIM))
-        if self._told.n < self.warmup:
-            z = self.spread * draws[0]
-        else:
-            model, told, steady = gated(self._told, np.array(self._priors), self.config, self.noise, self.doubt)
-            if self._pending:
-                out = clip(np.array(list(self._pending.values()))) + steady.shift(np.array(list(self._out.values())))
-                model = with_pending(model, told, out, self.config)
-            point = climb(model, starts(told, draws), self.beta, self.radius, self.box, 25)
-            z = point - steady.shift(context.prior)
-        self._pending[number], self._out[number] = z, context.prior
-        return z
+    def propose(self, draws: Array, context: Context) -> Array:
+        """The best point in steadied coordinates, as a residual in this context."""
+        model, told, steady = gated(self._told, np.array(self._priors), self.config, self.noise, self.doubt)
+        if self._pending:
+            points, priors = self.out()
+            model = with_pending(model, told, points + steady.shift(priors), self.config)
+        point = climb(model, starts(told, draws), self.beta, self.radius, self.box, 25)
+        return point - steady.shift(context.prior)
 
     def tell(self, number: int, z: Array, reward: float, context: Context) -> None:
         """Remembers the episode and the prior's grasp in it."""
-        self._out.pop(number, None)
         super().tell(number, z, reward, context)
         self._priors.append(context.prior)
 

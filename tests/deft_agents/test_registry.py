@@ -86,6 +86,13 @@ def test_names_that_cannot_be_typed_are_refused():
             register_search(name, Corner)
 
 
+def test_options_of_a_base_class_are_passed_on():
+    search = make_agent("gp-trained", seed=0, budget=3, noise=0.2, beta=1.5).search
+    assert (search.noise, search.beta, search.radius) == (0.2, 1.5, 4.0)
+    with pytest.raises(ValueError, match=r"unknown option 'elites'.*'noise', 'doubt', 'warmup', 'beta'"):
+        make_agent("gp-trained", seed=0, budget=3, elites=3)
+
+
 def test_shared_options_go_to_both():
     agent = make_agent("cem+elite-mean", seed=0, budget=30, elites=4)
     assert (agent.search.elites, agent.policy.elites) == (4, 4)
