@@ -5,28 +5,25 @@
         --searches cem --policies elite-mean cvae mlp transformer direct
     python benchmarks/agents_grid.py --folder … --table-only
 
-The folder is an ordinary one of sweeps: a run that it holds is not played again, so the same command goes on where it
-was stopped. Policies fitted to one search share its episodes, and all agents meet the same scenes. Figures are success
-rates of the policy frozen after the last fine-tuning episode, on fresh scenes of the training objects. Intervals are
-95 % bootstraps of differences paired by seed, seeds resampled within tasks, not corrected for the number of cells: they
-speak of these tasks, and a cell that stands out of dozens is to be played again on other seeds.
+The folder is one of ``agents_sweep``. Policies fitted to one search share its episodes, and all agents meet the same
+scenes. Figures are success rates of the policy frozen after the last fine-tuning episode, on fresh scenes of the
+training objects. Intervals are 95 % bootstraps of differences paired by seed, seeds resampled within tasks, not
+corrected for the number of cells: they speak of these tasks, and a cell that stands out of dozens is to be played again
+on other seeds.
 """
 
 from __future__ import annotations
 
 import argparse
-import time
-from dataclasses import replace
-from pathlib import Path
 
+import agents_sweep
 import numpy as np
 from numpy.typing import NDArray
 
 from deft_agents import split_name
 from deft_env.episode import generator
-from deft_experiments import statistics, sweep
+from deft_experiments import statistics
 from deft_experiments.config import RunConfig
-from deft_experiments.store import Store
 
 TASKS = ("PickCup", "OpenDrawer", "PickSpoon")
 SEARCHES = ("cem", "cem-logrank", "gp", "cma-mirrored", "ng:DiagonalCMA", "random")
@@ -39,37 +36,19 @@ Rates = dict[Cell, dict[str, dict[int, float]]]
 
 
 def play(args: argparse.Namespace) -> None:
-    """Plays what the folder lacks, block of seeds by block, every task and encoder in each."""
+    """Plays what the folder lacks."""
+    bases = [RunConfig(args.tasks[0], rig=args.rig, encoder=e, episodes=args.episodes) for e in args.encoders]
     agents = [f"{search}+{policy}" for search in args.searches for policy in args.policies]
-    for first in range(args.first_seed, args.first_seed + args.seeds, args.block):
-        stop = min(first + args.block, args.first_seed + args.seeds)
-        for task in args.tasks:
-            for encoder in args.encoders:
-                started = time.monotonic()
-                base = RunConfig(task=task, rig=args.rig, encoder=encoder, episodes=args.episodes)
-                every = sweep.jobs(base, agents, [task], stop)
-                mine = tuple(replace(job, prior=False) for job in every if job.config.seed >= first)
-                plan = sweep.Plan(mine, args.trials, (args.episodes,), splits=("train",))
-                sweep.run_sweep(plan, args.folder, args.workers, lambda n: None)
-                seconds = time.monotonic() - started
-                print(f"{task}, encoder {encoder}, seeds {first}-{stop - 1}: {seconds:.0f} s", flush=True)
+    agents_sweep.play(args, bases, agents, after=(args.episodes,), splits=("train",))
 
 
 def read(args: argparse.Namespace) -> Rates:
-    """Success after the last episode; a policy that has played more trials is judged on the first ones."""
-    with Store(args.folder, "r") as store:
-        rows = store.rows(
-            "SELECT task, agent, encoder, seed, policy, avg(success) AS success_rate FROM evaluation_episodes"
-            " WHERE split = 'train' AND k < ? AND after = ? AND status IN ('completed', 'failed') AND NOT voided"
-            " GROUP BY run, policy HAVING count(*) = ?",
-            (args.trials, args.episodes, args.trials),
-        )
+    """Success after the last episode, on training objects."""
     rates: Rates = {}
-    for row in rows:
-        cell = (row["encoder"], split_name(row["agent"])[0], row["policy"])
-        seeds = rates.setdefault(cell, {}).setdefault(row["task"], {})
-        if args.first_seed <= row["seed"] < args.first_seed + args.seeds:
-            seeds[row["seed"]] = row["success_rate"]
+    for row in agents_sweep.read(args, "train"):
+        if row["after"] == args.episodes:
+            cell = (row["encoder"], split_name(row["agent"])[0], row["policy"])
+            rates.setdefault(cell, {}).setdefault(row["task"], {})[row["seed"]] = row["success_rate"]
     return rates
 
 
@@ -138,20 +117,12 @@ def encoder_table(rates: Rates, args: argparse.Namespace, seeds: dict[str, list[
 
 def main() -> None:
     """Plays what is missing and prints one table."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--folder", type=Path, default=Path("runs/agents-grid"))
-    parser.add_argument("--tasks", nargs="+", default=list(TASKS))
+    parser = agents_sweep.arguments(__doc__, "runs/agents-grid", TASKS, seeds=10, block=5)
     parser.add_argument("--searches", nargs="+", default=list(SEARCHES))
     parser.add_argument("--policies", nargs="+", default=list(POLICIES))
     parser.add_argument("--encoders", nargs="+", default=["none"], help="what the policies see beside the prior grasp")
     parser.add_argument("--rig", default="simulated", help="landscape: synthetic, nothing is grasped")
     parser.add_argument("--episodes", type=int, default=30)
-    parser.add_argument("--seeds", type=int, default=10)
-    parser.add_argument("--first-seed", type=int, default=0)
-    parser.add_argument("--trials", type=int, default=20, help="evaluation episodes a policy and run")
-    parser.add_argument("--block", type=int, default=5, help="seeds that advance together")
-    parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--table-only", action="store_true")
     args = parser.parse_args()
     if not args.table_only:
         play(args)

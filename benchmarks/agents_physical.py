@@ -3,9 +3,7 @@
     python benchmarks/agents_physical.py --folder runs/agents-physical [--tasks PickCup …] [--seeds 20] [--trials 20]
     python benchmarks/agents_physical.py --folder runs/agents-physical --table-only
 
-The folder is an ordinary one of sweeps: a run that it holds is not played again, so the same command goes on where it
-was stopped, and agents, tasks, seeds or trials may be added later. It plays block of seeds by block of seeds, every
-task in each, so that an interrupted comparison is balanced; the table uses what every agent of it has played.
+The folder is one of ``agents_sweep``; the tables use what every agent of them has played.
 
 Every agent meets the same scenes, in fine-tuning and in evaluation; agents with the same search share its episodes.
 Named beforehand: the primary measure is the pooled success rate (every task weighs the same) of the policy frozen
@@ -17,10 +15,9 @@ these tasks, not of others. P values at 30 are of a paired t test, corrected by 
 from __future__ import annotations
 
 import argparse
-import time
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 
+import agents_sweep
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
@@ -31,7 +28,6 @@ from deft_env.episode import generator
 from deft_experiments import statistics, sweep
 from deft_experiments.config import RunConfig
 from deft_experiments.evaluate import PRIOR_ALONE
-from deft_experiments.store import Store
 
 MARKS = (10, 15, 20, 30)
 REFERENCE = "deft"
@@ -45,20 +41,13 @@ Rates = dict[str, dict[int, NDArray[np.float64]]]
 
 def play(args: argparse.Namespace) -> None:
     """Plays what the folder lacks."""
-    for first in range(args.first_seed, args.first_seed + args.seeds, args.block):
-        seeds = range(first, min(first + args.block, args.first_seed + args.seeds))
-        for task in args.tasks:
-            started = time.monotonic()
-            jobs = sweep.jobs(RunConfig(task=task), args.agents, [task], seeds.stop)
-            # The untouched prior belongs to the reference's runs, so that agents added later do not play it again.
-            mine = tuple(
-                replace(job, prior=split_name(job.config.agent)[0] == split_name(REFERENCE)[0])
-                for job in jobs
-                if job.config.seed in seeds
-            )
-            plan = sweep.Plan(mine, args.trials, MARKS, splits=tuple(args.splits))
-            sweep.run_sweep(plan, args.folder, args.workers, lambda n: None)
-            print(f"{task}, seeds {first}-{seeds.stop - 1}: {time.monotonic() - started:.0f} s", flush=True)
+
+    def prior(job: sweep.Job) -> bool:
+        # The untouched prior belongs to the reference's runs, so that agents added later do not play it again.
+        return split_name(job.config.agent)[0] == split_name(REFERENCE)[0]
+
+    base = RunConfig(args.tasks[0])
+    agents_sweep.play(args, [base], args.agents, after=MARKS, splits=args.splits, prior=prior)
 
 
 @dataclass(frozen=True)
@@ -71,16 +60,8 @@ class Results:
 
 def read(args: argparse.Namespace) -> Results:
     """Success on the first of ``--splits``; only seeds for which every agent of the table is complete."""
-    with Store(args.folder, "r") as store:
-        # Not the view of whole evaluations: a policy that has played more trials is judged on the same ones as others.
-        rows = store.rows(
-            "SELECT task, agent, seed, policy, after, avg(success) AS success_rate FROM evaluation_episodes"
-            " WHERE split = ? AND k < ? AND status IN ('completed', 'failed') AND NOT voided"
-            " GROUP BY run, policy, after HAVING count(*) = ?",
-            (args.splits[0], args.trials, args.trials),
-        )
     found: dict[tuple[str, str, str, int, int], float] = {}
-    for r in rows:
+    for r in agents_sweep.read(args, args.splits[0]):
         search = "" if r["policy"] == PRIOR_ALONE else split_name(r["agent"])[0]
         found[(r["task"], search, r["policy"], r["after"], r["seed"])] = r["success_rate"]
     wanted = range(args.first_seed, args.first_seed + args.seeds)
@@ -197,17 +178,9 @@ def task_table(results: Results, agents: list[str]) -> list[str]:
 
 def main() -> None:
     """Plays what is missing and prints the tables."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--folder", type=Path, default=Path("runs/agents-physical"))
+    parser = agents_sweep.arguments(__doc__, "runs/agents-physical", registries.TASK_WORDS, seeds=20, block=10)
     parser.add_argument("--agents", nargs="+", default=list(AGENTS))
-    parser.add_argument("--tasks", nargs="+", default=list(registries.TASK_WORDS))
-    parser.add_argument("--seeds", type=int, default=20)
-    parser.add_argument("--first-seed", type=int, default=0, help="settings are chosen on other seeds than reported")
-    parser.add_argument("--trials", type=int, default=20, help="evaluation episodes a policy and run")
     parser.add_argument("--splits", nargs="+", default=["train"], help="evaluated; the tables show the first")
-    parser.add_argument("--block", type=int, default=10, help="seeds that advance together")
-    parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--table-only", action="store_true")
     parser.add_argument("--quick", action="store_true", help="one task, two seeds, three agents: minutes, no claim")
     args = parser.parse_args()
     if args.quick:
