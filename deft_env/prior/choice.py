@@ -36,6 +36,9 @@ ZOOM: Final = (0.55, 1.15)
 SHIFT: Final = 0.25
 TURN_RAD: Final = 0.35
 """Augmentation: side of what is seen over the crop's, shift in half sides, turn (our choice)."""
+VIEW_ZOOM: Final = (ZOOM[0] * ZOOM[1]) ** 0.5
+"""Side of what is scored over the crop's: the middle of what the training showed, 0.80, which is about the thing's own
+box; a whole crop is as wide as training seldom had it, and shows more of what lies beside the thing (our choice)."""
 Progress = Callable[[Mapping[str, Any]], None]
 
 
@@ -141,6 +144,20 @@ class ChoiceTrainConfig:
     seed: int = 0
 
 
+def _cut_out(images: Tensor, theta: NDArray[np.float64]) -> Tensor:
+    """What affine maps (N, 2, 3) of normalised crops (N, 3, S, S) show, at the same size."""
+    grid = nn.functional.affine_grid(
+        torch.from_numpy(theta.astype(np.float32)), list(images.shape), align_corners=False
+    )
+    return nn.functional.grid_sample(images, grid, padding_mode="border", align_corners=False)
+
+
+def _views(image: Tensor) -> Tensor:
+    """How a normalised crop (1, 3, S, S) is scored: its middle, ``VIEW_ZOOM`` wide, and that mirrored, (2, 3, S, S)."""
+    theta = VIEW_ZOOM * np.array([[[m, 0.0, 0.0], [0.0, 1.0, 0.0]] for m in (1.0, -1.0)])
+    return _cut_out(image.expand(2, -1, -1, -1), theta)
+
+
 def _augmented(images: NDArray[np.uint8], rng: np.random.Generator) -> Tensor:
     """Crops as another detector would cut them, in other light: zoomed, moved, turned, mirrored, tinted.
 
@@ -156,12 +173,7 @@ def _augmented(images: NDArray[np.uint8], rng: np.random.Generator) -> Tensor:
     theta = np.stack(
         [np.stack([mirror * cos, -sin, shift[:, 0]], -1), np.stack([mirror * sin, cos, shift[:, 1]], -1)], axis=1
     )
-    grid = nn.functional.affine_grid(
-        torch.from_numpy(theta.astype(np.float32)), [n, 3, *images.shape[1:3]], align_corners=False
-    )
-    out = nn.functional.grid_sample(
-        normalise(torch.from_numpy(images)), grid, padding_mode="border", align_corners=False
-    )
+    out = _cut_out(normalise(torch.from_numpy(images)), theta)
     gain = rng.uniform(0.75, 1.25, (n, 1, 1, 1)) * rng.uniform(0.9, 1.1, (n, 3, 1, 1))
     return out * torch.from_numpy(gain.astype(np.float32))
 
@@ -257,11 +269,11 @@ class Choice:
         self._network.eval()
 
     def scores(self, images: Sequence[NDArray[np.uint8]], instruction: str) -> NDArray[np.float64]:
-        """How well each crop (S, S, 3) fits an instruction, (N,); the largest fits best."""
+        """How well each crop (S, S, 3) fits an instruction, (N,): mean over two views of it; the largest fits best."""
         text = torch.from_numpy(self._text([instruction]))
         out = []
         with single_thread():
             for image in images:
                 x = normalise(torch.from_numpy(crops.shrink(image[None], IMAGE_PX).copy()))
-                out.append(float(self._network(x, text)[0, 0]))
+                out.append(float(self._network(_views(x), text).mean()))
         return np.array(out)

@@ -61,6 +61,18 @@ def test_words_pick_the_thing_in_new_pictures(trained):
     assert chooser.scores(pictures[:1], WORDS[0])[0] == chooser.scores(pictures, WORDS[0])[0]
 
 
+def test_a_crop_is_scored_by_its_middle_whichever_way_round_it_lies(trained):
+    chooser, rng = choice.Choice({"choice": trained}), np.random.default_rng(3)
+    image = rng.integers(0, 256, (96, 96, 3), dtype=np.uint8)
+    score = chooser.scores([image], WORDS[0])[0]
+    assert chooser.scores([image[:, ::-1]], WORDS[0])[0] == pytest.approx(score, abs=1e-4)
+    assert abs(chooser.scores([image[::-1]], WORDS[0])[0] - score) > 1e-3
+    for edge, same in ((8, True), (14, False)):
+        framed = np.zeros_like(image)
+        framed[edge:-edge, edge:-edge] = image[edge:-edge, edge:-edge]
+        assert bool(abs(chooser.scores([framed], WORDS[0])[0] - score) < 1e-4) is same
+
+
 def scene():
     """A large red and a smaller yellow block on a table, from straight above."""
     T = np.eye(4)
