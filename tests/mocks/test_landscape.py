@@ -9,7 +9,9 @@ from deft_env import grasp, testing
 from deft_env.bandit import Bandit
 from deft_env.episode import EpisodeKey, Status
 from deft_env.registries import TASK_WORDS
-from deft_mocks.landscape import LIFT_M, SHAPES, LandscapeConfig, LandscapeRig, altitude, render
+from deft_mocks.landscape import LandscapeRig, render
+from deft_mocks.landscape_surface import SHAPES, LandscapeConfig, altitude
+from deft_mocks.landscape_task import LIFT_M
 
 ZERO = np.zeros((1, grasp.DIM))
 
