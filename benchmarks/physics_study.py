@@ -82,6 +82,7 @@ SETTINGS: dict[str, Setting] = {
 } | {
     "discrete 10 ms, pyramidal": Setting({**FAST, "cone": "pyramidal"}),
     "discrete 10 ms, impratio 1": Setting({**FAST, "impratio": 1.0}),
+    "discrete 10 ms, sparse": Setting({**FAST, "jacobian": "sparse"}),
     "discrete 10 ms, 40 ms waypoints": Setting(timing={"step_ticks": 2}),
     "discrete 10 ms, lost ones end early": Setting(early=True),
     "discrete 10 ms, arm meets nothing": Setting(edit=arm_meets_nothing),

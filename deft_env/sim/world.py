@@ -35,6 +35,12 @@ The real arm's controller stops on an abnormal current. Measured here: fingers p
 contact push with about 90 N, 2 cm with 180 N; a palm driven into the table exceeds 1 kN.
 """
 
+_JACOBIANS: Final = {
+    "auto": mujoco.mjtJacobian.mjJAC_AUTO,
+    "dense": mujoco.mjtJacobian.mjJAC_DENSE,
+    "sparse": mujoco.mjtJacobian.mjJAC_SPARSE,
+}
+
 
 @dataclass(frozen=True, slots=True)
 class PhysicsOptions:
@@ -47,6 +53,9 @@ class PhysicsOptions:
         impratio: friction-to-normal impedance; 10 keeps a held cup from creeping.
         iterations: Newton iterations at most.
         cone: friction cone, ``"elliptic"`` or ``"pyramidal"``.
+        jacobian: matrices of the constraints, ``"auto"`` (MuJoCo's choice: dense below 60 degrees of freedom),
+            ``"dense"`` or ``"sparse"``: the same equations at different cost; the solver stops at forces that differ
+            by some newtons where several contacts share a load.
     """
 
     timestep_s: float = 0.004
@@ -55,6 +64,7 @@ class PhysicsOptions:
     impratio: float = 10.0
     iterations: int = 100
     cone: str = "elliptic"
+    jacobian: str = "auto"
 
     def __post_init__(self) -> None:
         ratio = self.control_period_s / self.timestep_s
@@ -67,6 +77,8 @@ class PhysicsOptions:
             raise ValueError(f"integrator: expected 'implicitfast' or 'discrete', got {self.integrator!r}")
         if self.cone not in ("elliptic", "pyramidal"):
             raise ValueError(f"cone: expected 'elliptic' or 'pyramidal', got {self.cone!r}")
+        if self.jacobian not in _JACOBIANS:
+            raise ValueError(f"jacobian: expected one of {', '.join(_JACOBIANS)}, got {self.jacobian!r}")
 
     @property
     def substeps(self) -> int:
@@ -199,6 +211,7 @@ def base_spec(options: PhysicsOptions | None = None) -> mujoco.MjSpec:
     elliptic = options.cone == "elliptic"
     option.cone = mujoco.mjtCone.mjCONE_ELLIPTIC if elliptic else mujoco.mjtCone.mjCONE_PYRAMIDAL
     option.solver = mujoco.mjtSolver.mjSOL_NEWTON
+    option.jacobian = _JACOBIANS[options.jacobian]
     # A fixed size of the scene, so that clipping planes and thus depth do not depend on the objects.
     spec.stat.extent, spec.stat.center = 1.0, [0.4, 0.0, 0.1]
     visual = spec.visual

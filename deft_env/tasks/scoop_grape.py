@@ -24,7 +24,7 @@ from deft_env.tasks.scoop import (
     front_drop_m,
 )
 from deft_env.tasks.spoon import SPOON
-from deft_env.tasks.task import FAST_PHYSICS, Randomisation, Scene, Signals, Task, Variant, hand_nominal
+from deft_env.tasks.task import SPARSE_PHYSICS, Randomisation, Scene, Signals, Task, Variant, hand_nominal
 
 if TYPE_CHECKING:
     import mujoco
@@ -64,14 +64,15 @@ class ScoopGrape(Task):
     bowl (from 4.5 cm to 1.5 cm) in the hand, 0.2 for how high a grape rose in the held bowl (all at 5 cm), 0.1 for
     holding the spoon at the end, 0.25 for the share of the last third of the episode with a grape in the held spoon.
 
-    Version history: v0; 25 sizes instead of 625 (same task, other draws of all but the first two dimensions).
+    Version history: v0; 25 sizes instead of 625 (same task, other draws of all but the first two dimensions);
+    sparse matrices in the solver (the same equations, a quarter cheaper).
     """
 
     name = "ScoopGrape"
     instruction = "scoop the grape"
     train = ("dish_and_wooden_spoon",)
     test = ("dish_and_steel_spoon",)
-    physics = FAST_PHYSICS
+    physics = SPARSE_PHYSICS
     nominal_rotation = about_z(np.array(SIDEWAYS_RAD)) @ hand_nominal(51.0)
     randomisation = Randomisation((0.46, 0.06), (0.04, 0.05), (-0.4, 0.4))
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from typing import Any
 
+import mujoco
 import numpy as np
 import pytest
 
@@ -42,6 +43,14 @@ def test_options_refuse_what_does_not_fit() -> None:
         world.PhysicsOptions(timestep_s=0.003)
     with pytest.raises(ValueError, match="integrator"):
         world.PhysicsOptions(integrator="euler")
+    with pytest.raises(ValueError, match=r"jacobian.*auto, dense, sparse.*'banded'"):
+        world.PhysicsOptions(jacobian="banded")
+
+
+def test_matrices_of_the_solver_are_those_of_the_options() -> None:
+    for name, kind in (("auto", "AUTO"), ("dense", "DENSE"), ("sparse", "SPARSE")):
+        option = world.base_spec(world.PhysicsOptions(jacobian=name)).compile().opt
+        assert option.jacobian == getattr(mujoco.mjtJacobian, f"mjJAC_{kind}")
 
 
 def test_ego_camera_is_that_of_the_model(empty: Any) -> None:
