@@ -21,6 +21,8 @@ from deft_experiments.store_file import WriterLock, connect
 
 FILE_NAME: Final = "store.sqlite"
 SUFFIX: Final = ".sqlite"
+_NAMED: Final = 3
+"""Stores named to one who looked in the folder above them: the last ones, as names begin with the time."""
 _FIELDS: Final = ("run", "seq", "kind", "role", "policy", "after", "split", "k", "attempt", "payload", "seconds", "at")
 _COLUMNS: Final = ", ".join(_FIELDS)
 
@@ -84,8 +86,15 @@ class Store:
         self.mode, self.durable = mode, durable
         self._lock: WriterLock | None = None
         if mode != "w" and not self.path.is_file():
+            inside = sorted(found.parent.name for found in self.path.parent.glob(f"*/{FILE_NAME}"))
+            several = f" (and {len(inside) - _NAMED} more)" if len(inside) > _NAMED else ""
             raise errors.StoreMissingError(
-                f"{self.path}: there is no store here; `deft tune` and `deft bench` make one"
+                f"{self.path}: there is no store here; "
+                + (
+                    f"name one of the folders in it: {', '.join(inside[-_NAMED:])}{several}"
+                    if inside
+                    else "`deft tune` and `deft bench` make one"
+                )
             )
         try:
             if mode == "w":

@@ -117,7 +117,10 @@ def run(args: Args) -> int:
         raise UsageError(f"--workers: expected a number >= 0, got {args.workers}")
     weights = cfg.parse_weights(args.weights)
     wanted = _stored(args.resume) if args.resume else asked(args)
-    whole = plan(wanted, weights)
+    try:
+        whole = plan(wanted, weights)
+    except UsageError as error:
+        raise UsageError(f"--resume {args.resume}: {error}" if args.resume else str(error)) from None
     folder = args.resume or args.out or sweep.new_folder()
     if not args.resume:
         if (folder / PLAN_FILE).exists():

@@ -21,7 +21,7 @@ from deft_experiments.commands import report
 from deft_experiments.console import ConsoleOperator
 from deft_experiments.errors import DeftError, UsageError
 from deft_experiments.lockstep import Lockstep
-from deft_experiments.parts import Parts, make_parts
+from deft_experiments.parts import Parts, check_names, make_parts
 from deft_experiments.run import Run
 from deft_experiments.store import FILE_NAME, Store
 
@@ -112,13 +112,18 @@ def stored_configuration(folder: Path, args: Args) -> cfg.RunConfig:
 
     Raises:
         StoreError: if there is no store, or none that can be read.
-        UsageError: if it holds no single run, or another task or other weights than the arguments say.
+        UsageError: if it holds no single run, one whose parts are not here, or another task or other weights than the
+            arguments say.
     """
     with Store(folder, "r") as store:
         runs = store.runs()
         if len(runs) != 1:
             raise UsageError(f"--resume {folder}: expected the folder of one `deft tune`, found {len(runs)} runs in it")
         config = cfg.RunConfig.from_dict(store.run(runs[0])[0])
+    try:
+        check_names(config)
+    except UsageError as error:
+        raise UsageError(f"--resume {folder}: {error}") from None
     if args.task and args.task != config.task:
         raise UsageError(f"--resume {folder}: it is a run of {config.task}, not of {args.task}; leave TASK out")
     weights = {name: cfg.file_hash(path) for name, path in cfg.parse_weights(args.weights).items()}

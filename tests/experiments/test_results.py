@@ -73,7 +73,9 @@ def test_a_leaderboard_after_episodes_that_nobody_evaluated_is_refused(
     assert "there are policies after 10, 30" in capsys.readouterr().err
 
 
-def test_a_store_of_an_agent_that_is_registered_no_more_is_read(played: Path, tmp_path: Path) -> None:
+def test_a_store_of_an_agent_that_is_registered_no_more_is_read(
+    played: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder, board = tmp_path / "old", tmp_path / "board.html"
     shutil.copytree(played, folder)
     with sqlite3.connect(folder / "store.sqlite") as db:
@@ -83,6 +85,11 @@ def test_a_store_of_an_agent_that_is_registered_no_more_is_read(played: Path, tm
     assert cli.main(["report", str(folder)]) == 0
     assert cli.main(["leaderboard", str(folder), "--out", str(board)]) == 0
     assert "gone+best-seen" in board.read_text(encoding="utf-8").replace("\u00a0", " ")
+    one = tmp_path / "one"
+    with Store(one, "w", durable=False) as store:
+        store.add_run("one", {**RunConfig("PickCup", rig="landscape").as_dict(), "agent": "gone"}, {})
+    assert cli.main(["tune", "--resume", str(one)]) == 2
+    assert f"--resume {one}: unknown search 'gone'" in capsys.readouterr().err
 
 
 def test_results_take_a_benchmark_and_play_nothing_twice(

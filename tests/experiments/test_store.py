@@ -91,6 +91,13 @@ def test_no_store(tmp_path: Path) -> None:
     assert not (tmp_path / "nowhere").exists()
 
 
+def test_a_folder_of_stores_names_them(tmp_path: Path) -> None:
+    for name in "abcde":
+        Store(tmp_path / name, "w", durable=False).close()
+    with pytest.raises(errors.StoreMissingError, match=r"one of the folders in it: c, d, e \(and 2 more\)"):
+        Store(tmp_path)
+
+
 def test_second_writer_is_refused_and_readers_are_not(folder: Path) -> None:
     with Store(folder, "a"):
         with pytest.raises(errors.StoreLockedError, match=f"another process \\(pid {os.getpid()}\\)"):
