@@ -1,9 +1,10 @@
 """The simulated affordance prior: a person's grasp of the scene, with the calibrated error of a learned prior.
 
-    xi = human_grasp + sigma * (common + dependent * g(descriptor) + noise * n),     n ~ N(0, I)
+    xi = human_grasp + scale * sigma * (common + dependent * g(descriptor) + noise * n),     n ~ N(0, I)
 
 It stands in for the network f of the paper, which needs weights and human video. ``common`` is what fine-tuning can
-learn, ``dependent`` what a policy that sees the scene can learn, ``noise`` what nobody can. The function g is fixed per
+learn, ``dependent`` what a policy that sees the scene can learn, ``noise`` what nobody can. ``scale`` is 1 for the
+calibrated prior and less for a better one (0: a person's grasp). The function g is fixed per
 task: g_j(d) = c sin(w_j . d) with a random unit vector w_j and c = sqrt(2 / (1 - e^-2)), so that each coordinate is
 smooth and odd, with zero mean and unit rms over standard normal descriptors (our choice).
 """
@@ -47,6 +48,19 @@ class SimulatedPrior(Prior):
     name = "simulated"
     stand_in = True
 
+    def __init__(self, scale: float = 1.0) -> None:
+        """Makes the prior.
+
+        Args:
+            scale: how much of each task's calibrated error it makes.
+
+        Raises:
+            ValueError: if ``scale`` is negative or not finite.
+        """
+        if isinstance(scale, bool) or not isinstance(scale, int | float) or not 0.0 <= scale < np.inf:
+            raise ValueError(f"scale: expected a number >= 0, got {scale!r}")
+        self.scale = float(scale)
+
     def predict(self, frames: Frames, task: TaskLike) -> NDArray[np.float64]:
         """Grasps (N, 22); see the module.
 
@@ -64,5 +78,5 @@ class SimulatedPrior(Prior):
             offset = error.common + error.dependent * dependent_error(task.name, truth.descriptor)
             if error.noise.any():
                 offset = offset + error.noise * key.generator("perception").standard_normal(grasp.DIM)
-            xi[i] = truth.human_grasp + grasp.SIGMA * offset
+            xi[i] = truth.human_grasp + self.scale * grasp.SIGMA * offset
         return xi

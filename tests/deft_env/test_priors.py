@@ -48,6 +48,20 @@ def test_the_simulated_prior_is_its_formula() -> None:
     np.testing.assert_array_equal(xi, [expected, expected])
 
 
+def test_a_better_simulated_prior_errs_the_same_way_by_less() -> None:
+    frames = RIG.reset_batch(testing.keys_of("PickCup", 4))
+    assert frames.truths is not None
+    human = np.array([truth.human_grasp for truth in frames.truths])
+    whole = SimulatedPrior().predict(frames, TASK) - human
+    np.testing.assert_allclose(SimulatedPrior(scale=0.25).predict(frames, TASK) - human, 0.25 * whole, atol=1e-12)
+    np.testing.assert_array_equal(SimulatedPrior(scale=0).predict(frames, TASK), human)
+    assert np.abs(whole).max() > 0.1
+    wrong: Any
+    for wrong in (-0.5, float("inf"), float("nan"), True, "1"):
+        with pytest.raises(ValueError, match="scale"):
+            SimulatedPrior(scale=wrong)
+
+
 def test_perception_noise_has_its_size_and_its_own_stream() -> None:
     zero = np.zeros(grasp.DIM)
     keys = [EpisodeKey("PickCup", "train", "train", 0, k) for k in range(400)]
