@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from deft_env import grasp
 from deft_env.encoders.checkpoints import Weights
 from deft_env.episode import Frame
-from deft_env.prior import lifting, pinch, retarget
+from deft_env.prior import lifting, pinch, retarget, surface
 from deft_env.prior.prior import Prior, PriorFailureError
 from deft_env.prior.segmentation import Finder, Segment
 from deft_env.registries import TaskLike
@@ -28,6 +28,10 @@ SHIPPED: Final = "affordance-small-synthetic.safetensors"
 """The small network, trained on synthetic videos; its card lies beside it."""
 HELD_MARGIN_M: Final = 0.005
 """Added to a pinch's opening where it is compared with what is visible (our choice)."""
+LEAST_SLANT: Final = 0.01
+"""A part that is seen still more nearly end-on counts as this much from it: ``DEEPEST_M`` bounds what follows."""
+LEAST_REACH_M: Final = 0.005
+"""Of a part that is pinched at least so much round the contact is looked at for its axis (our choice: some pixels)."""
 DEEPEST_M: Final = 0.035
 """Most that a contact is moved from the surface into the object (our choice)."""
 
@@ -86,8 +90,9 @@ class AffordancePrior(Prior):
                 with CLIP's text tower, ``sam`` where ``segmentation`` is ``"sam"``.
             segmentation: ``"depth"``: what stands out of the table, and of several things the one that the instruction
                 means (``prior.choice``); ``"sam"``: Segment-Anything, prompted by that thing's box.
-            inside: move the contact from the surface into the object by half its width, since the robot's grasp site
-                lies between its fingers, not on a surface (our choice).
+            inside: move the contact from the surface into the object by half its width, along the view to the axis of a
+                slender part (``surface.slant``), since the robot's grasp site lies between its fingers, not on a
+                surface (our choice).
             pinches: retarget pinches by their opening (``prior.pinch``); False copies angles always, as the paper does.
             sized: take a pinch's opening from what is visible at the contact (``pinch.held_m``); False takes the human
                 hand's own.
@@ -163,13 +168,18 @@ class AffordancePrior(Prior):
         focal_px = float(frame.K[0, 0])
         pixel = lifting.snap(frame.depth_m, pixel, found.mask, held_px=_held_px(pinched, focal_px / found.depth_m))
         if self._pinch and self._sized:
-            seen_m = lifting.seen_width_m(frame.depth_m, pixel, found.mask, focal_px, pinch.WIDEST_M)
+            seen_m = surface.seen_width_m(frame.depth_m, pixel, found.mask, focal_px, pinch.WIDEST_M)
             pinched = pinch.retarget_pinch(pose, seen_m=seen_m)
         lifted = lifting.lift(frame, pixel, found.mask, _held_px(pinched, focal_px / found.depth_m))
         point = lifted.point_base_m
         if self._inside:
             ray = point - frame.T_base_cam[:3, 3]
-            half_m = thickness_m(found, frame) if pinched is None else 0.5 * pinched.width_m
+            if pinched is None:
+                half_m = thickness_m(found, frame)
+            else:  # to the axis of what is held, which lies far behind the surface of a part that is seen end-on
+                reach_m = max(pinched.width_m, LEAST_REACH_M)
+                slant = surface.slant(frame.depth_m, pixel, found.mask, frame.K, reach_m)
+                half_m = 0.5 * pinched.width_m / max(slant, LEAST_SLANT)
             point = point + ray / np.linalg.norm(ray) * min(half_m, DEEPEST_M)
         out = np.empty(grasp.DIM)
         out[grasp.WRIST] = retarget.retarget_wrist(wrist, frame.T_base_cam, task.nominal_rotation).angles_rad

@@ -145,12 +145,12 @@ def snap(
     """
     depth, at = np.asarray(depth_m, dtype=np.float64), np.asarray(pixel, dtype=np.float64)
     here, _ = depth_at(depth, at, mask)
-    window, centres, away = _around(depth, at, radius_px)
+    window, centres, away = around(depth, at, radius_px)
     near = depth[window]
     seen = (near >= NEAR_M) & (near <= FAR_M) & (away <= radius_px)
     if mask is not None:
         seen &= np.asarray(mask, dtype=bool)[window]
-    if held_px is not None and _width_px(centres, seen & (np.abs(near - here) < STEP_M)) < WIDER * held_px:
+    if held_px is not None and width_px(centres, seen & (np.abs(near - here) < STEP_M)) < WIDER * held_px:
         return at
     front = seen & (near <= here - STEP_M)
     if front.sum() < LEAST_FRONT:
@@ -163,7 +163,7 @@ def snap(
     return middle
 
 
-def _around(depth: Array, at: Array, radius_px: float) -> tuple[tuple[slice, slice], Array, Array]:
+def around(depth: Array, at: Array, radius_px: float) -> tuple[tuple[slice, slice], Array, Array]:
     """The square round a pixel, within the picture: where, its pixels' centres (h, w, 2) and distances (h, w)."""
     height, width = depth.shape
     r = int(np.ceil(radius_px))
@@ -196,14 +196,14 @@ def behind_edge(frame: Frame, pixel: ArrayLike, mask: ArrayLike, held_px: float)
     depth, at = np.asarray(frame.depth_m, dtype=np.float64), np.asarray(pixel, dtype=np.float64)
     here, _ = depth_at(depth, at, mask)
     reach = 2.0 * WIDER * max(held_px, EDGE_PX)  # a part as wide as that fits into the window and shows its width
-    window, centres, away = _around(depth, at, reach)
+    window, centres, away = around(depth, at, reach)
     near = depth[window]
     valid = (near >= NEAR_M) & (near <= FAR_M)
     turn = frame.T_base_cam[2, :3] @ np.linalg.inv(frame.K)
     over_m = near * (centres @ turn[:2] + turn[2])  # the camera's own height left out
     level = over_m - here * (at @ turn[:2] + turn[2])
     surface = valid & np.asarray(mask, dtype=bool)[window] & (away <= reach) & (np.abs(level) < LEVEL_M)
-    if _width_px(centres, surface) < WIDER * held_px:
+    if width_px(centres, surface) < WIDER * held_px:
         return None
     past = valid & (near >= here + HIDES_M) & (away <= EDGE_PX)
     if past.sum() < LEAST_FRONT:
@@ -212,51 +212,7 @@ def behind_edge(frame: Frame, pixel: ArrayLike, mask: ArrayLike, held_px: float)
     return 0.5 * (here + float(np.median(near[past & (away <= first + SPOT_PX)])))
 
 
-def seen_width_m(depth_m: ArrayLike, pixel: ArrayLike, mask: ArrayLike, focal_px: float, reach_m: float) -> float:
-    """Narrower width (m) of the visible surface at a contact: what a hand that takes it there has between its pads.
-
-    The surface is what hangs together with the contact by steps of depth below ``STEP_M`` from pixel to pixel, within
-    ``reach_m`` of it. A long part shows its thickness, a round one some 0.87 of it (second moments), and one wider than
-    twice the reach shows 1.7 times the reach.
-
-    Args:
-        depth_m: (H, W), 0 where unknown.
-        pixel: (2,) contact, column and row from the picture's edge.
-        mask: (H, W) the object; only its pixels count.
-        focal_px: focal length of the camera, px.
-        reach_m: how far from the contact is looked, at the contact's distance.
-
-    Returns:
-        Infinity where fewer than ``LEAST_FRONT`` pixels hang together.
-
-    Raises:
-        NoDepthError: as ``depth_at``.
-    """
-    from scipy import sparse  # here: most runs lift nothing
-    from scipy.sparse import csgraph
-
-    depth, at = np.asarray(depth_m, dtype=np.float64), np.asarray(pixel, dtype=np.float64)
-    here, _ = depth_at(depth, at, mask)
-    reach_px = reach_m * focal_px / here
-    window, centres, away = _around(depth, at, reach_px)
-    near = depth[window]
-    on = np.asarray(mask, dtype=bool)[window] & (near >= NEAR_M) & (near <= FAR_M) & (away <= reach_px)
-    number = np.arange(near.size).reshape(near.shape)
-    pairs = []
-    for one, other in ((np.s_[:-1], np.s_[1:]), (np.s_[:, :-1], np.s_[:, 1:])):
-        joined = on[one] & on[other] & (np.abs(near[one] - near[other]) < STEP_M)
-        pairs.append((number[one][joined], number[other][joined]))
-    rows, columns = (np.concatenate(ends) for ends in zip(*pairs, strict=True))
-    graph = sparse.coo_matrix((np.ones(len(rows)), (rows, columns)), shape=(near.size, near.size))
-    surface = csgraph.connected_components(graph, directed=False)[1].reshape(near.shape)
-    nearest = np.where(on & (np.abs(near - here) < STEP_M), away, np.inf)
-    if not np.isfinite(nearest).any():
-        return float("inf")
-    own = surface[np.unravel_index(int(nearest.argmin()), near.shape)]
-    return _width_px(centres, on & (surface == own)) * here / focal_px
-
-
-def _width_px(centres: Array, chosen: NDArray[np.bool_]) -> float:
+def width_px(centres: Array, chosen: NDArray[np.bool_]) -> float:
     """The narrower width of a set of pixels, by its second moments; infinite where there are none."""
     points = centres[chosen]
     if len(points) < LEAST_FRONT:

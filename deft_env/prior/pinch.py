@@ -122,7 +122,7 @@ def held_m(opening_m: float, seen_m: float | None = None) -> float | None:
 
     Args:
         opening_m: between the human's pads, see ``opening_m``.
-        seen_m: width of the visible surface at the contact (``lifting.seen_width_m``); None where it is not known.
+        seen_m: width of the visible surface at the contact (``surface.seen_width_m``); None where it is not known.
     """
     if opening_m < WIDEST_M:
         width = max(opening_m, 0.0)

@@ -9,7 +9,7 @@ torch = pytest.importorskip("torch")
 
 from deft_env import grasp  # noqa: E402
 from deft_env.episode import FRAME_SHAPE, EpisodeKey, Frame  # noqa: E402
-from deft_env.prior import checkpoint, network, pinch, retarget  # noqa: E402
+from deft_env.prior import checkpoint, network, pinch, retarget, surface  # noqa: E402
 from deft_env.prior.affordance import AffordancePrior, thickness_m  # noqa: E402
 from deft_env.prior.prior import PriorFailureError  # noqa: E402
 from deft_env.prior.segmentation import segment  # noqa: E402
@@ -104,6 +104,24 @@ def test_a_hand_round_a_thin_thing_pinches_it_as_wide_as_it_is_seen(weights, mon
         copied = AffordancePrior(weights, **options)(frames(picture), TASK)[0]
         named = dict(zip(grasp.JOINT_NAMES, copied[grasp.FINGERS], strict=True))
         assert named["index_forward"] == pytest.approx(0.5, abs=1e-3)
+
+
+def test_a_handle_that_is_seen_end_on_is_taken_at_its_axis(weights):
+    """A bar 18 mm wide, 20 degrees from the view: half its width over the sine from its surface, not half its width."""
+    picture = frame(size=0)
+    lean = np.deg2rad(20.0)
+    bar = np.s_[220:260, 311:329]
+    picture.depth_m[bar] = 0.6 + (np.arange(-20, 20)[:, None] + 0.5) * 0.6 / 600 / np.tan(lean)
+    assert (picture.depth_m[bar] < 0.69).all()
+    taken = []
+    for inside in (False, True):
+        xi = AffordancePrior(weights, inside=inside)(frames(picture), TASK)[0]
+        turn = grasp.wrist_to_rotation(xi[grasp.WRIST], NOMINAL)
+        width = surface.seen_width_m(picture.depth_m, [320.0, 240.0], picture.depth_m < 0.69, 600.0, pinch.WIDEST_M)
+        taken.append(xi[grasp.MU] + turn @ pinch.robot_pinch(width).middle_m)
+    deeper = np.linalg.norm(taken[1] - taken[0])
+    assert deeper > 0.02
+    assert deeper == pytest.approx(0.5 * width / np.sin(lean), rel=0.3)
 
 
 def test_rows_do_not_depend_on_the_batch(weights):

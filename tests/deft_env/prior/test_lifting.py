@@ -124,38 +124,3 @@ def test_nothing_is_hidden_far_from_an_edge_or_behind_a_thing_that_fits_the_hand
     assert lifting.behind_edge(bar, [320.0, 150.0], narrow < 0.6, 20.0) is None
     low = Frame(f.rgb, np.where(mask, 0.68, 0.7).astype(np.float32), f.K, f.T_base_cam)
     assert lifting.behind_edge(low, [300.0, 150.0], mask, 20.0) is None
-
-
-def seen(depth, pixel, mask, reach_m=0.05):
-    return lifting.seen_width_m(depth, pixel, mask, 600.0, reach_m)
-
-
-def test_seen_width_is_that_of_the_narrow_part_whichever_way_it_lies():
-    depth = np.full(FRAME_SHAPE, 0.7)
-    depth[100:300, 310:330] = 0.6
-    for d in (depth, np.ascontiguousarray(depth[::-1])):
-        assert seen(d, [320.0, 240.0], d < 0.65) == pytest.approx(20 * 0.6 / 600, rel=0.02)
-    across = np.full(FRAME_SHAPE, 0.7)
-    across[230:240, 200:500] = 0.6
-    assert seen(across, [320.0, 235.0], across < 0.65) == pytest.approx(10 * 0.6 / 600, rel=0.02)
-    assert seen(across, [320.0, 245.0], across < 0.65) == pytest.approx(10 * 0.6 / 600, rel=0.02)  # beside it
-
-
-def test_seen_width_ends_at_a_step_of_depth_and_follows_a_slope(flat):
-    """One mask, a handle before a plate: what is behind it does not count; a part that leans is one surface."""
-    mask = np.ones(FRAME_SHAPE, bool)
-    flat[:, 310:330] -= 0.03 + 0.0006 * np.arange(FRAME_SHAPE[0])[:, None]
-    assert np.ptp(flat[200:280, 320]) > 3 * lifting.STEP_M
-    here = flat[240, 320]
-    assert seen(flat, [320.0, 240.0], mask) == pytest.approx(20 * here / 600, rel=0.02)
-    assert seen(flat, [400.0, 240.0], mask) > 0.05
-
-
-def test_seen_width_of_a_wide_surface_is_wider_than_the_reach_and_of_specks_unknown(flat):
-    mask = np.ones(FRAME_SHAPE, bool)
-    assert seen(flat, [320.0, 240.0], mask) == pytest.approx(np.sqrt(3) * 0.05, rel=0.02)
-    mask[:] = False
-    mask[240, 318:321] = True
-    assert seen(flat, [320.0, 240.0], mask) == float("inf")
-    with pytest.raises(lifting.NoDepthError):
-        seen(0 * flat, [320.0, 240.0], mask)
