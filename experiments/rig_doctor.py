@@ -63,9 +63,9 @@ def _look(name: str, look: Callable[[], str], fix: str) -> Finding:
 
 def _mended(error: BaseException) -> str:
     """What to do where the device answers and says itself what is wrong; empty where it does not answer."""
-    from deft_env.rigs.real.arm_errors import ArmDisconnected, ArmError, ArmTimeout
+    from deft_env.rigs.real.arm.errors import ArmDisconnected, ArmError, ArmTimeout
     from deft_env.rigs.real.camera_source import CameraBlind
-    from deft_env.rigs.real.hand_errors import MotorAlert
+    from deft_env.rigs.real.hand.errors import MotorAlert
 
     if isinstance(error, ArmError) and not isinstance(error, ArmDisconnected | ArmTimeout):
         return "remove the cause, then clear the error in the vendor's studio"
@@ -81,7 +81,7 @@ def _arm(made: Devices) -> str:
     status, joints = arm.status(), arm.joints()
     words = f"{made.settings.arm.ip}, firmware {arm.sdk.version}, joints {np.round(joints, 2).tolist()} rad"
     if status.error:
-        from deft_env.rigs.real.arm_errors import controller_error
+        from deft_env.rigs.real.arm.errors import controller_error
 
         raise controller_error("arm", status.error)
     return words

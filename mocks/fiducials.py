@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deft_env import grasp
-from deft_env.rigs.real import xarm_kinematics
-from deft_env.rigs.real.fiducial import Board, marker_image, transform
-from deft_env.rigs.real.joint_markers import LINKS, MarkerConfig
+from deft_env.rigs.real.arm import xarm_kinematics
+from deft_env.rigs.real.calibration.fiducial import Board, marker_image, transform
+from deft_env.rigs.real.calibration.joint_markers import LINKS, MarkerConfig
 from deft_env.sim import names, robot, world
 from deft_env.sim.kinematics import flange_from_grasp
 from deft_env.tasks.task import Task, Variant

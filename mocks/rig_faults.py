@@ -16,7 +16,7 @@ import numpy as np
 
 from deft_env.episode import EpisodeKey, Frame, Outcome, Status
 from deft_env.rigs.operator import Preparation, SceneRequest, Verdict
-from deft_env.rigs.real.arm_errors import CONTROLLER_ERRORS
+from deft_env.rigs.real.arm.errors import CONTROLLER_ERRORS
 from deft_mocks.operators import ABORT, SILENCE, Answer, Late, given
 from deft_mocks.rig import MockRig
 from deft_mocks.rig_link import MockRigOperator

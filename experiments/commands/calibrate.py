@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from deft_experiments.errors import RigError, UsageError
 
 if TYPE_CHECKING:
-    from deft_env.rigs.real.fiducial import Board
-    from deft_env.rigs.real.joint_markers import MarkerConfig
+    from deft_env.rigs.real.calibration.fiducial import Board
+    from deft_env.rigs.real.calibration.joint_markers import MarkerConfig
     from deft_env.rigs.real.rig_devices import Devices
 
 Array = NDArray[np.float64]
@@ -108,7 +108,7 @@ def around(T: Array) -> list[Array]:
 
 def reachable(poses: list[Array], start: Array) -> list[tuple[Array, Array]]:
     """(pose, joints) of the poses that the arm reaches without changing its branch."""
-    from deft_env.rigs.real import xarm_kinematics
+    from deft_env.rigs.real.arm import xarm_kinematics
     from deft_env.sim.kinematics import flange_from_grasp
 
     out = []
@@ -133,7 +133,7 @@ def _agreed(args: Args, what: str) -> None:
 
 
 def _board(args: Args) -> Board:
-    from deft_env.rigs.real.fiducial import Board
+    from deft_env.rigs.real.calibration.fiducial import Board
 
     try:
         return Board(square_m=args.square_m, marker_m=0.75 * args.square_m if args.marker_m is None else args.marker_m)
@@ -142,7 +142,7 @@ def _board(args: Args) -> Board:
 
 
 def _markers(args: Args) -> MarkerConfig:
-    from deft_env.rigs.real.joint_markers import MarkerConfig
+    from deft_env.rigs.real.calibration.joint_markers import MarkerConfig
 
     try:
         return MarkerConfig() if args.marker_m is None else MarkerConfig(size_m=args.marker_m)
@@ -151,7 +151,7 @@ def _markers(args: Args) -> MarkerConfig:
 
 
 def _sheet(args: Args, path: Path, say: Callable[[str], None]) -> None:
-    from deft_env.rigs.real import sheets
+    from deft_env.rigs.real.calibration import sheets
 
     if path.suffix.lower() != ".pdf":
         raise UsageError(f"--sheet: expected a file that ends in .pdf, got {path}")
@@ -168,8 +168,8 @@ def _sheet(args: Args, path: Path, say: Callable[[str], None]) -> None:
 
 
 def _camera(args: Args, rig_config: Path, out: Path, say: Callable[[str], None]) -> None:
-    from deft_env.rigs.real import hand_eye
-    from deft_env.rigs.real.calibration_error import CalibrationError
+    from deft_env.rigs.real.calibration import hand_eye
+    from deft_env.rigs.real.calibration.error import CalibrationError
     from deft_env.rigs.real.rig_motion import poses, way_there
 
     board = _board(args)
@@ -214,10 +214,10 @@ def _camera(args: Args, rig_config: Path, out: Path, say: Callable[[str], None])
 
 def _hand(args: Args, rig_config: Path, out: Path, say: Callable[[str], None]) -> None:
     from deft_env import grasp
-    from deft_env.rigs.real import motor_recording
-    from deft_env.rigs.real.calibration_error import CalibrationError
-    from deft_env.rigs.real.joint_markers import MarkerObserver, markers_of
-    from deft_env.rigs.real.motor_pairs import MotorPairs
+    from deft_env.rigs.real.calibration import motor_recording
+    from deft_env.rigs.real.calibration.error import CalibrationError
+    from deft_env.rigs.real.calibration.joint_markers import MarkerObserver, markers_of
+    from deft_env.rigs.real.calibration.motor_pairs import MotorPairs
 
     file = out.with_name(f"{out.stem}.pairs.npz")
     try:

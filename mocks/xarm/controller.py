@@ -16,7 +16,7 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from deft_env.rigs.real import xarm_kinematics as kinematics
+from deft_env.rigs.real.arm import xarm_kinematics as kinematics
 from deft_mocks.xarm.faults import FaultPlan
 from deft_mocks.xarm.motion import Motion, Unreachable
 from deft_mocks.xarm.wire import Snapshot, feedback

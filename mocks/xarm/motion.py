@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from deft_env.rigs.real import xarm_kinematics
+from deft_env.rigs.real.arm import xarm_kinematics
 from deft_mocks.xarm.wire import Request
 
 Array = NDArray[np.float64]

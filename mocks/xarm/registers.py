@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from deft_env.rigs.real import xarm_kinematics as kinematics
+from deft_env.rigs.real.arm import xarm_kinematics as kinematics
 from deft_mocks.xarm.controller import POSITION, SERVO, Controller
 from deft_mocks.xarm.motion import Motion, line_path, ramp
 from deft_mocks.xarm.wire import MOTIONS, Register, Request, floats

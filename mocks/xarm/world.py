@@ -7,7 +7,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from deft_env.rigs.real import xarm_kinematics
+from deft_env.rigs.real.arm import xarm_kinematics
 
 Array = NDArray[np.float64]
 

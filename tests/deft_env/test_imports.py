@@ -3,6 +3,8 @@
 import json
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -37,3 +39,13 @@ def test_a_whole_landscape_episode_needs_neither_torch_nor_mujoco() -> None:
 
 def test_dependencies_point_one_way() -> None:
     assert loaded("deft_env.env", ("deft_agents", "deft_experiments", "deft_mocks")) == []
+
+
+def test_every_folder_of_modules_is_installed() -> None:
+    root = Path(__file__).parents[2]
+    listed = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    names = {"experiments": "deft_experiments", "mocks": "deft_mocks"}
+    for top in ("deft_env", "deft_agents", "experiments", "mocks"):
+        for file in (root / top).rglob("*.py"):
+            first, *rest = file.parent.relative_to(root).parts
+            assert ".".join([names.get(first, first), *rest]) in listed

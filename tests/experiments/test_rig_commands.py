@@ -16,7 +16,7 @@ import pytest
 pytest.importorskip("xarm")
 pytest.importorskip("dynamixel_sdk")
 
-from deft_env.rigs.real import xarm_kinematics
+from deft_env.rigs.real.arm import xarm_kinematics
 from deft_env.rigs.real.rig_motion import poses
 from deft_env.sim import robot
 from deft_experiments.cli import main

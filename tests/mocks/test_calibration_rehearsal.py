@@ -15,11 +15,11 @@ pytest.importorskip("cv2", reason="needs the extra 'hardware' (opencv-python-hea
 import cv2
 
 from deft_env import grasp
-from deft_env.rigs.real.camera_calibration import CameraCalibration
-from deft_env.rigs.real.fiducial import detect_markers, invert
-from deft_env.rigs.real.joint_markers import MarkerConfig, markers_of
-from deft_env.rigs.real.motor_map import MotorMap
-from deft_env.rigs.real.motor_pairs import MotorPairs
+from deft_env.rigs.real.calibration.fiducial import detect_markers, invert
+from deft_env.rigs.real.calibration.joint_markers import MarkerConfig, markers_of
+from deft_env.rigs.real.calibration.motor_pairs import MotorPairs
+from deft_env.rigs.real.camera import CameraCalibration
+from deft_env.rigs.real.hand import MotorMap
 from deft_env.sim import world
 from deft_experiments.cli import main
 from deft_mocks import fiducials

@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deft_env.rigs.real import xarm_kinematics
+from deft_env.rigs.real.arm import xarm_kinematics
 from deft_mocks.xarm import ArmWorld, Fault, FaultPlan, KinematicWorld, random_faults, wire
 from deft_mocks.xarm_box import XArmBox, sdk_control_port
 

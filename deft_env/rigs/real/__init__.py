@@ -1,1 +1,1 @@
-"""Drivers of the real rig: arm, hand, camera, calibration."""
+"""The real rig (``rig*``) and the drivers of its devices; ``camera_source`` is a contract for parts of one's own."""

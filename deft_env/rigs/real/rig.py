@@ -31,7 +31,7 @@ from deft_env.rigs.operator import (
     use_operator,
 )
 from deft_env.rigs.real import rig_motion
-from deft_env.rigs.real.arm_errors import ArmCollision, ArmError
+from deft_env.rigs.real.arm.errors import ArmCollision, ArmError
 from deft_env.rigs.real.camera_source import FramesetSource
 from deft_env.rigs.real.rig_config import RealRigConfig, settings
 from deft_env.rigs.real.rig_devices import DEVICE_ERRORS, Devices, word

@@ -12,11 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deft_env.registry import Entry, Registry
-from deft_env.rigs.real.arm_config import ArmConfig
-from deft_env.rigs.real.camera_calibration import CameraCalibration
-from deft_env.rigs.real.camera_config import CameraConfig
-from deft_env.rigs.real.hand_config import HandConfig, MotorConfig
-from deft_env.rigs.real.motor_map import MotorMap
+from deft_env.rigs.real.arm import ArmConfig
+from deft_env.rigs.real.camera import CameraCalibration, CameraConfig
+from deft_env.rigs.real.hand import HandConfig, MotorConfig, MotorMap
 from deft_env.rigs.real.rig_file import from_mapping, load_file
 from deft_env.rigs.safety import SafetyLimits
 from deft_env.sim import robot

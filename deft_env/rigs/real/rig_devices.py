@@ -13,12 +13,11 @@ from numpy.typing import NDArray
 
 from deft_env.episode import Frame
 from deft_env.rigs.real.arm import POSITION, SERVO, Arm
-from deft_env.rigs.real.arm_errors import ArmError
+from deft_env.rigs.real.arm.errors import ArmError
 from deft_env.rigs.real.camera import RealSenseCamera
 from deft_env.rigs.real.camera_source import CameraError, FramesetSource
-from deft_env.rigs.real.hand import DynamixelHand
-from deft_env.rigs.real.hand_errors import HandError
-from deft_env.rigs.real.hand_joints import JointHand
+from deft_env.rigs.real.hand import DynamixelHand, JointHand
+from deft_env.rigs.real.hand.errors import HandError
 from deft_env.rigs.real.rig_config import RigSettings, frame_sources
 
 Array = NDArray[np.float64]

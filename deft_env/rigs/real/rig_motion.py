@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from deft_env import grasp
 from deft_env.rigs import safety
-from deft_env.rigs.real import xarm_kinematics
+from deft_env.rigs.real.arm import xarm_kinematics
 from deft_env.rigs.real.rig_config import MotionConfig
 from deft_env.rigs.safety import SafetyLimits, Violation
 from deft_env.sim import kinematics

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from deft_env.rigs.operator import Operator
 from deft_env.rigs.real import rig_motion
-from deft_env.rigs.real.arm_errors import ArmStopped
+from deft_env.rigs.real.arm.errors import ArmStopped
 from deft_env.rigs.real.rig_devices import Devices
 from deft_env.rigs.real.rig_motion import Stream
 from deft_env.rigs.safety import Watchdog

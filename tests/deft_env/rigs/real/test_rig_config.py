@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from deft_env.rigs.real.motor_map import MotorMap
+from deft_env.rigs.real.hand import MotorMap
 from deft_env.rigs.real.rig_config import RealRigConfig, settings
 from deft_env.rigs.real.rig_file import load_file
 from deft_env.sim import robot

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from deft_env.rigs.real import xarm_kinematics
+from deft_env.rigs.real.arm import xarm_kinematics
 from deft_env.rigs.real.rig_motion import way_there
 from deft_env.rigs.safety import SafetyLimits
 

@@ -5,11 +5,10 @@ import sys
 import numpy as np
 import pytest
 
-from deft_env.rigs.real import camera_source, dynamixel_link, fiducial
-from deft_env.rigs.real.camera import RealSenseCamera
-from deft_env.rigs.real.camera_config import CameraConfig
-from deft_env.rigs.real.hand import DynamixelHand
-from deft_env.rigs.real.hand_config import HandConfig
+from deft_env.rigs.real import camera_source
+from deft_env.rigs.real.calibration import fiducial
+from deft_env.rigs.real.camera import CameraConfig, RealSenseCamera
+from deft_env.rigs.real.hand import DynamixelHand, HandConfig, dynamixel_link
 
 
 @pytest.fixture(autouse=True)
