@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+from deft_agents import built_in
 from deft_agents.compose import SearchPolicyAgent
 from deft_env.registry import Entry, Registry
 
@@ -176,84 +177,9 @@ def _installed(extra: str) -> bool:
     return module is None or importlib.util.find_spec(module) is not None
 
 
-_NEVERGRAD: Final = {
-    "OnePlusOne": "(1+1) evolution strategy; NGOpt asks the same points here",
-    "CauchyOnePlusOne": "(1+1) with heavy-tailed steps",
-    "DiscreteOnePlusOne": "(1+1) that changes few coordinates at a time",
-    "DE": "differential evolution; thirty episodes are its first, random population",
-    "QODE": "quasi-opposite differential evolution",
-    "PSO": "particle swarm",
-    "CMA": "its own tuning of CMA-ES",
-    "DiagonalCMA": "diagonal CMA-ES",
-    "RescaledCMA": "CMA-ES with a smaller start",
-    "MetaModel": "CMA-ES with a quadratic surrogate",
-}
-"""Optimizers that ask different points from each other at 22 dimensions and 30 episodes (tested).
-
-Not listed, though they work by name: those that run a SciPy routine in a thread (Cobyla, Powell, DS2, NgIohTuned, …);
-they ignore the seed and can propose only one point at a time. Nor those that recommend the untouched prior (TBPSA).
-"""
-
-
-def _register_built_ins() -> None:
-    search = "deft_agents.search"
-    register_search("cem", f"{search}.cem:CEM", summary="the paper's Algorithm 1: a Gaussian refitted to the 10 best")
-    register_search("cem-logrank", f"{search}.cem:LogRankCEM", summary="cem with log-rank weights and a higher floor")
-    register_search(
-        "cem-vae",
-        f"{search}.cem_vae:VAESearch",
-        summary="the thesis version: after warm-up the VAE proposes",
-        slow=True,
-    )
-    register_search("cma", f"{search}.pycma:PyCMA", summary="CMA-ES, full covariance (pycma)")
-    register_search("cma-mirrored", f"{search}.pycma:MirroredCMA", summary="CMA-ES, diagonal, mirrored draws (pycma)")
-    register_search("sep-cma", f"{search}.cmaes_family:SepCMA", summary="separable CMA-ES (cmaes)")
-    register_search(
-        "ws-cma",
-        f"{search}.cmaes_family:WarmStartCMA",
-        summary="CMA-ES warm-started from prior or foreign episodes",
-    )
-    register_search("gp", f"{search}.gp:GP", summary="our own: a Gaussian process with the structure of a grasp")
-    register_search(
-        "gp-trained",
-        f"{search}.gp_trained:TrainedGP",
-        summary="gp with settings learned across tasks, which undoes the prior's own scatter",
-    )
-    register_search("random", f"{search}.simple:RandomSearch", summary="draws from the initial distribution")
-    register_search("sobol", f"{search}.simple:SobolSearch", summary="the same, evenly spread (scrambled Sobol)")
-    nevergrad = f"{search}.nevergrad_family:Nevergrad"
-    for variant, summary in _NEVERGRAD.items():
-        register_search(f"ng:{variant}", nevergrad, summary=f"nevergrad: {summary}", extra="nevergrad")
-    register_search("ng", nevergrad, summary="nevergrad: any other optimizer by name", extra="nevergrad", family=True)
-    register_search(
-        "sb3:sac", f"{search}.sb3_family:SACSearch", summary="soft actor-critic, inside out", extra="sb3", slow=True
-    )
-    register_search("sb3:ppo", f"{search}.sb3_family:PPOSearch", summary="PPO, inside out", extra="sb3", slow=True)
-    for name, attribute, summary in (
-        ("bo:logei", "LogEI", "BoTorch's log noisy expected improvement"),
-        ("bo:turbo", "TuRBO", "trust-region Bayesian optimisation"),
-    ):
-        register_search(name, f"{search}.botorch_family:{attribute}", summary=summary, extra="bo", slow=True)
-    policy = "deft_agents.policies"
-    register_policy("recommend", f"{policy}.simple:Recommend", summary="the search's own recommendation")
-    register_policy("best-seen", f"{policy}.simple:BestSeen", summary="the best episode's residual")
-    register_policy("elite-mean", f"{policy}.simple:EliteMean", summary="the mean of the 10 best residuals")
-    register_policy("argmax", f"{policy}.argmax:Argmax", summary="optimum of the gp's mean, for any search's episodes")
-    register_policy(
-        "argmax-trained",
-        f"{policy}.argmax_trained:ArgmaxTrained",
-        summary="argmax of the model of gp-trained: undoes the prior's own scatter scene by scene",
-    )
-    register_policy("cvae", f"{policy}.cvae:CVAE", summary="the paper's conditional VAE of the 10 best residuals")
-    register_policy("cvae-reg", f"{policy}.cvae:RegularisedCVAE", summary="cvae, standardised and shrunk (ours)")
-    register_policy("mlp", f"{policy}.mlp:MLP", summary="ablation: a plain network regresses the residual")
-    register_policy("mlp-reg", f"{policy}.mlp:RegularisedMLP", summary="mlp, standardised and shrunk (ours)")
-    register_policy(
-        "transformer",
-        f"{policy}.transformer:Transformer",
-        summary="ablation: conditioned on reward, on all episodes",
-    )
-    register_policy("direct", f"{policy}.cvae:Direct", summary="ablation: the VAE estimates the grasp itself")
-
-
-_register_built_ins()
+for _entry in built_in.SEARCHES:
+    searches.register(_entry)
+for _entry in built_in.FAMILIES:
+    searches.register(_entry, family=True)
+for _entry in built_in.POLICIES:
+    policies.register(_entry)
