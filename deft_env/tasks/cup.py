@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deft_env.tasks import judging, shapes
-from deft_env.tasks.task import FAST_PHYSICS, Scene, Signals, Task, Variant, hand_nominal
+from deft_env.tasks.task import SPARSE_PHYSICS, Scene, Signals, Task, Variant, hand_nominal
 
 Array = NDArray[np.float64]
 
@@ -74,7 +74,7 @@ class CupTask(Task):
     """A task about one cup that stands on the table and is grasped from the side."""
 
     train = ("solo_cup",)
-    physics = FAST_PHYSICS
+    physics = SPARSE_PHYSICS
     nominal_rotation = hand_nominal(25.0)
 
     @property

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deft_env.tasks import judging, shapes, soft
-from deft_env.tasks.task import FAST_PHYSICS, Randomisation, Scene, Signals, Task, Variant, hand_nominal
+from deft_env.tasks.task import SPARSE_PHYSICS, Randomisation, Scene, Signals, Task, Variant, hand_nominal
 
 if TYPE_CHECKING:
     import mujoco
@@ -79,14 +79,15 @@ class FlipBagel(Task):
     is held (all at 3 cm), 0.15 for the share of the trajectory in which the spatula is held, 0.35 for how far the
     bagel is turned over at the end (all at 180 degrees), 0.1 if it is turned over and lies in the pan.
 
-    Version history: v0; revised: the deformable bagel starts clear of the spatula's neck; drawn with coarser rounds.
+    Version history: v0; revised: the deformable bagel starts clear of the spatula's neck; drawn with coarser rounds;
+    sparse matrices in the solver (the same equations, a sixth cheaper).
     """
 
     name = "FlipBagel"
     instruction = "flip the bagel"
     train = ("black_pan_and_bagel",)
     test = ("steel_pan_and_bagel",)
-    physics = FAST_PHYSICS
+    physics = SPARSE_PHYSICS
     deformable = True
     nominal_rotation = hand_nominal(SLOPE_DEG)
     randomisation = Randomisation((0.595, 0.0), (0.03, 0.05), (-0.3, 0.3))

@@ -24,7 +24,8 @@ class PickCup(CupTask):
     Score: 0.1 touched, 0.2 held when the lift begins, 0.3 for the height reached (all at 6 cm), 0.4 for the share of
     the last half of the lift during which it is held clear of the table.
 
-    Version history: v0; revised: a sugar bag in the scenes of the test split.
+    Version history: v0; revised: a sugar bag in the scenes of the test split; sparse matrices in the solver (the
+    same equations, a fifth cheaper).
     """
 
     name = "PickCup"

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from deft_env.tasks import judging
 from deft_env.tasks.cup import CUP, CupTask
-from deft_env.tasks.task import SPARSE_PHYSICS, Randomisation, Signals
+from deft_env.tasks.task import Randomisation, Signals
 
 Array = NDArray[np.float64]
 
@@ -41,7 +41,6 @@ class PourCup(CupTask):
     """
 
     name = "PourCup"
-    physics = SPARSE_PHYSICS
     instruction = "pour the cup"
     test = ("tall_blue_cup",)
     randomisation = Randomisation((0.46, 0.0), (0.05, 0.08), (-0.4, 0.4))

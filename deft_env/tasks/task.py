@@ -44,8 +44,8 @@ PHASE_SIGNAL: Final = "phase"
 FAST_PHYSICS: Final[Mapping[str, Any]] = {"integrator": "discrete", "timestep_s": 0.010}
 """Less than half the cost of the default; for tasks whose rates it leaves within noise of a 2 ms step."""
 SPARSE_PHYSICS: Final[Mapping[str, Any]] = {**FAST_PHYSICS, "jacobian": "sparse"}
-"""The same equations, solved by sparse matrices: a quarter cheaper in some tasks, and within noise there (study in
-docs/performance.md); not in all."""
+"""The same equations, solved by sparse matrices: in some tasks a sixth to a third cheaper, with outcomes within noise
+(docs/performance.md); not in all."""
 _DESCRIPTOR_SCALE: Final = np.sqrt(12.0)
 
 
