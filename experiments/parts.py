@@ -87,7 +87,8 @@ class Parts:
         self.close()
 
 
-def _named(make: Callable[[], Any]) -> Any:
+def named(make: Callable[[], Any]) -> Any:
+    """What ``make`` returns; what it says of a wrong name or option becomes a UsageError."""
     try:
         return make()
     except (UnknownNameError, ValueError, TypeError, ImportError) as error:
@@ -95,7 +96,7 @@ def _named(make: Callable[[], Any]) -> Any:
 
 
 def _known(registry: Registry, name: str) -> None:
-    _named(functools.partial(registry.entry, name))
+    named(functools.partial(registry.entry, name))
 
 
 def check_task(name: str) -> None:
@@ -107,7 +108,7 @@ def check_agent(name: str, options: Mapping[str, Any], budget: int) -> None:
     """Raises UsageError for an unknown agent, an option that it does not have, or an extra that is not installed."""
     from deft_agents import make_agent
 
-    _named(lambda: make_agent(name, seed=0, budget=budget, **options))
+    named(lambda: make_agent(name, seed=0, budget=budget, **options))
 
 
 def complaints(looks: Iterable[Callable[[], None]]) -> list[str]:
@@ -147,9 +148,9 @@ def make_parts(config: RunConfig, weights: Mapping[str, Path] | None = None) -> 
     if config.rig == "real" and not config.rig_options:
         raise UsageError("--rig-config rig.yaml is missing: --rig real needs the file that describes the devices")
     single_thread()
-    prior = _named(lambda: registries.make_prior(config.prior, config.prior_options, weights))
-    reward = _named(lambda: registries.make_reward(config.reward, config.reward_options, weights))
-    encoder = None if config.encoder == "none" else _named(lambda: registries.make_encoder(config.encoder, {}, weights))
+    prior = named(lambda: registries.make_prior(config.prior, config.prior_options, weights))
+    reward = named(lambda: registries.make_reward(config.reward, config.reward_options, weights))
+    encoder = None if config.encoder == "none" else named(lambda: registries.make_encoder(config.encoder, {}, weights))
     try:
         rig = registries.make_rig(config.rig, config.rig_options)
     except (UnknownNameError, ValueError, TypeError, ImportError) as error:
@@ -160,7 +161,7 @@ def make_parts(config: RunConfig, weights: Mapping[str, Path] | None = None) -> 
         ) from error
     try:
         _open(config.rig, rig)
-        task = _named(lambda: registries.make_task(config.task, rig))
+        task = named(lambda: registries.make_task(config.task, rig))
     except BaseException:
         rig.close()
         raise

@@ -16,7 +16,7 @@ from deft_env.episode import EpisodeKey, Status
 from deft_experiments import config as cfg
 from deft_experiments import images
 from deft_experiments.errors import UsageError
-from deft_experiments.parts import _named
+from deft_experiments.parts import named
 from deft_experiments.playing import stored_outcomes
 from deft_experiments.run_episode import episode_name
 from deft_experiments.store import Store
@@ -56,7 +56,7 @@ def rescore(args: Args) -> dict[str, Any]:
     Raises:
         UsageError: for no single run, an unknown reward, or one that needs a person.
     """
-    reward = _named(
+    reward = named(
         lambda: registries.make_reward(
             args.reward, cfg.parse_options(args.reward_config, "--reward-config"), cfg.parse_weights(args.weights)
         )
@@ -70,7 +70,7 @@ def rescore(args: Args) -> dict[str, Any]:
         rows = store.rows("SELECT * FROM episodes WHERE run = ? ORDER BY k", runs)
         config = cfg.RunConfig.from_dict(store.run(runs[0])[0])
     keeper = images.FrameKeeper(args.folder / "frames", "all")
-    task = _named(lambda: registries.make_task(config.task))
+    task = named(lambda: registries.make_task(config.task))
     out = []
     for row in rows:
         key, name = EpisodeKey(config.task, "train", "train", config.seed, int(row["k"])), episode_name(int(row["k"]))
