@@ -33,9 +33,6 @@ Fiducial = Literal["", "board", "fingers", "thumb"]
 _THICKNESS_M: Final = 0.001
 _RIM: Final = 1.0 / 6.0
 """White rim of a marker: one of its six modules."""
-_SQUARE_PX: Final = 32
-_MARKER_PX: Final = 48
-"""As fine as the camera sees them: it looks textures up in their full size alone, and finer ones would alias."""
 _SITE_M: Final = np.array(robot.GRASP_SITE_FROM_FLANGE_M)
 
 BOARD: Final = Board()
@@ -93,7 +90,7 @@ def add_tile(
 
 def add_board(spec: mujoco.MjSpec) -> None:
     """Fastens ``BOARD`` to the hand at ``T_HAND_BOARD``, with a white rim of half a square."""
-    px, rim = _SQUARE_PX, _SQUARE_PX // 2
+    px, rim = 60, 30
     picture = np.pad(BOARD.image(px), rim, constant_values=255)
     metres = BOARD.square_m / px
     T = transform(np.eye(3), _SITE_M) @ T_HAND_BOARD
@@ -125,8 +122,8 @@ def _add_marker(
     whole = size_m * (1.0 + 2.0 * _RIM)
     corner = np.array([abs(place[0]) * out[0], place[1], place[2]]) - 0.5 * whole * along + 0.5 * whole * left
     T = transform(np.column_stack([along, -left, -out]), corner)
-    picture = marker_image(config.ids[name], config.dictionary, _MARKER_PX)
-    rim = round(_MARKER_PX * _RIM)
+    picture = marker_image(config.ids[name], config.dictionary, 120)
+    rim = round(120 * _RIM)
     add_tile(spec, body, f"fiducial/{name}", np.pad(picture, rim, constant_values=255), (whole, whole), T)
 
 

@@ -126,7 +126,7 @@ class SimulatedRig(Rig):
         mine = owner.model(scene) if model is None else model
         qpos = owner.qpos(mine, scene, *state) if isinstance(state, tuple) else state
         picture = render.Scene(mine, qpos, data=owner.scratch(scene.variant))
-        rgb, depth = picture.rgbd(shadows=self.shadows)
+        rgb, depth = picture.rgbd(shadows=self.shadows, mipmaps=False)
         if model is None:
             owner.recycle(scene, mine)
         return Frame(rgb, depth, world.camera_matrix(), world.ego_pose())

@@ -218,8 +218,8 @@ def _osmesa(width: int, height: int) -> Any:
 def drop_mipmaps(textures: Sequence[int], cubes: Sequence[bool]) -> None:
     """Makes the current context look up textures in their full size alone: an eighth less time for a frame.
 
-    Right where textures are not seen far smaller than they are, as by the robot's camera: pictures of all nine tasks
-    keep every bit. MuJoCo has no option for it.
+    Right where textures are not seen far smaller than they are, as by the camera of the nine tasks, whose pictures keep
+    every bit. MuJoCo has no option for it.
 
     Args:
         textures: names of textures in this context.

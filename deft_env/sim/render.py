@@ -41,7 +41,7 @@ def _checksum(*buffers: Any) -> int:
 class _Renderer:
     """A context with the textures and meshes of one family of models, and a scene to draw them with."""
 
-    def __init__(self, model: Any, width: int, height: int, samples: int) -> None:
+    def __init__(self, model: Any, width: int, height: int, samples: int, mipmaps: bool) -> None:
         import mujoco
 
         self._mj = mujoco
@@ -55,7 +55,7 @@ class _Renderer:
             finally:
                 quality.offsamples = kept
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN.value, self.context)
-        if not samples:
+        if not mipmaps:
             flat, used = mujoco.mjtTexture.mjTEXTURE_2D.value, slice(self.context.ntexture)
             gl.drop_mipmaps(self.context.texture[used], self.context.textureType[used] != flat)
         self.context.readDepthMap = mujoco.mjtDepthMap.mjDEPTH_ZEROFAR
@@ -136,7 +136,7 @@ def _metres(model: Any, buffer: NDArray[np.float32]) -> NDArray[np.float32]:
     return depth
 
 
-def _renderer(model: Any, width: int, height: int, samples: int) -> _Renderer:
+def _renderer(model: Any, width: int, height: int, samples: int, mipmaps: bool) -> _Renderer:
     cache: dict[tuple[int, ...], _Renderer] | None = getattr(_local, "cache", None)
     if cache is None:
         cache = _local.cache = {}
@@ -145,11 +145,11 @@ def _renderer(model: Any, width: int, height: int, samples: int) -> _Renderer:
     assets = _checksum(model.tex_data, model.mat_texid, model.hfield_data, model.flex_elem)
     quality = model.vis.quality  # what a context is made with, and keeps
     kept = (int(quality.shadowsize), int(quality.numslices), int(quality.numstacks))
-    key = (width, height, samples, assets, model.ntex, model.nmesh, model.nflexvert, *kept)
+    key = (width, height, samples, mipmaps, assets, model.ntex, model.nmesh, model.nflexvert, *kept)
     if key not in cache:
         while len(cache) >= _KEPT_CONTEXTS:
             cache.pop(next(iter(cache))).close()
-        cache[key] = _Renderer(model, width, height, samples)
+        cache[key] = _Renderer(model, width, height, samples, mipmaps)
     cache[key].use(model)
     return cache[key]
 
@@ -190,8 +190,10 @@ class Scene:
         if model.nflex:
             mujoco.mj_flex(model, self.data)
 
-    def _drawn(self, camera: str, size: tuple[int, int], *, shadows: bool = False, samples: int = 0) -> _Renderer:
-        renderer = _renderer(self.model, *size, samples)
+    def _drawn(
+        self, camera: str, size: tuple[int, int], *, shadows: bool = False, samples: int = 0, mipmaps: bool = True
+    ) -> _Renderer:
+        renderer = _renderer(self.model, *size, samples, mipmaps)
         renderer.update(self.model, self.data, camera, shadows)
         return renderer
 
@@ -202,10 +204,18 @@ class Scene:
         return self._drawn(camera, size, shadows=shadows, samples=_SMOOTH).read(colour=True)
 
     def rgbd(
-        self, camera: str = names.EGO_CAMERA, size: tuple[int, int] = (640, 480), *, shadows: bool = False
+        self,
+        camera: str = names.EGO_CAMERA,
+        size: tuple[int, int] = (640, 480),
+        *,
+        shadows: bool = False,
+        mipmaps: bool = True,
     ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-        """Colour (height, width, 3) and depth (height, width) in one pass, edges not smoothed: a tenth of the cost."""
-        return self._drawn(camera, size, shadows=shadows).read_both(self.model)
+        """Colour (height, width, 3) and depth (height, width) in one pass, edges not smoothed: a tenth of the cost.
+
+        Without ``mipmaps`` an eighth cheaper, and the same as long as no texture is seen far smaller than it is.
+        """
+        return self._drawn(camera, size, shadows=shadows, mipmaps=mipmaps).read_both(self.model)
 
     def depth(self, camera: str = names.EGO_CAMERA, size: tuple[int, int] = (640, 480)) -> NDArray[np.float32]:
         """Depth along the optical axis (height, width), float32, m; 0 = hole."""
