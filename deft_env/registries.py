@@ -134,6 +134,7 @@ priors.register(
 )
 
 _TIME_CONTRASTIVE: Final = (("time-contrastive", "deft_env.encoders:time-contrastive-synthetic.safetensors"),)
+_SUCCESS_DETECTOR: Final = (("success-detector", "deft_env.encoders:success-detector-synthetic.safetensors"),)
 rewards: Final = Registry("reward", "deft.rewards")
 rewards.register(
     Entry(
@@ -159,6 +160,16 @@ rewards.register(
         "deft_env.rewards.embedding:TimeContrastiveReward",
         "negative distance to the goal image, trained on synthetic videos; weights: time-contrastive",
         shipped=_TIME_CONTRASTIVE,
+    )
+)
+rewards.register(
+    Entry(
+        "success-detector",
+        "deft_env.rewards.instruction:SuccessDetectorReward",
+        "whether the words were done, by pictures before and after; trained on synthetic people; weights: "
+        "success-detector",
+        stand_in=True,
+        shipped=_SUCCESS_DETECTOR,
     )
 )
 rewards.register(

@@ -18,6 +18,8 @@ SOURCES: Final = {
     "resnet18": "resnet18-f37072fd.pth, the ImageNet weights published at "
     "https://download.pytorch.org/models/resnet18-f37072fd.pth",
     "time-contrastive": "a file that deft train encoder wrote; without any the shipped weights are read",
+    "success-detector": "a file that python -m deft_env.encoders.success_detector wrote; without any the shipped "
+    "weights are read",
 }
 """Where the weights of each name come from; they are never downloaded by this project."""
 _R3M_DROPPED: Final = ("lang_enc.", "lang_rew.")

@@ -1,6 +1,6 @@
 """Does a visual reward rank success? ``python -m deft_env.encoders.ranking`` measures it on simulated episodes.
 
-Episodes of train scenes are played with the reference grasp plus errors of 0.3 to 2.5 σ, so that some succeed. The
+Episodes are played with the reference grasp plus errors of 0.3 to 2.5 σ, so that some succeed. The
 figure is the probability that a success is rated above a failure (the area under the ROC curve; 0.5 is chance), with a
 bootstrap interval over episodes, and the difference between two rewards on the same episodes. Our own measurement; the
 reference grasp makes the episodes only, no reward sees it.
@@ -64,8 +64,8 @@ class Ranking:
         return figure(np.arange(n)), float(low), float(high)
 
 
-def rank(task_name: str, rewards: Sequence[str], scenes: int, seed: int) -> Ranking:
-    """Plays ``scenes`` episodes of a task (train objects) and rates them; episodes out of the arm's reach are left out.
+def rank(task_name: str, rewards: Sequence[str], scenes: int, seed: int, split: str = "train") -> Ranking:
+    """Plays ``scenes`` episodes of a task and rates them; episodes out of the arm's reach are left out.
 
     Raises:
         ValueError: if a reward cannot rate without a person.
@@ -76,7 +76,7 @@ def rank(task_name: str, rewards: Sequence[str], scenes: int, seed: int) -> Rank
     with make_rig("simulated", {"film": False}) as rig:
         task = make_task(task_name, rig)
         for start in range(0, scenes, BATCH):
-            keys = [EpisodeKey(task_name, "train", "eval", seed, k) for k in range(start, min(start + BATCH, scenes))]
+            keys = [EpisodeKey(task_name, split, "eval", seed, k) for k in range(start, min(start + BATCH, scenes))]
             frames = rig.reset_batch(keys)
             if frames.truths is None:
                 raise ValueError("rig: the simulated rig gave no truths")
@@ -106,11 +106,12 @@ def line(task: str, ranking: Ranking, rewards: Sequence[str]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Prints the table in Markdown."""
-    parser = argparse.ArgumentParser(description="Does a visual reward rank success? AUC per task, train objects.")
+    parser = argparse.ArgumentParser(description="Does a visual reward rank success? AUC per task.")
     parser.add_argument("tasks", nargs="*", default=list(TASK_WORDS), help="tasks; none for all nine")
-    parser.add_argument("--rewards", nargs="+", default=["time-contrastive", "resnet18-random"])
+    parser.add_argument("--rewards", nargs="+", default=["success-detector", "time-contrastive", "resnet18-random"])
     parser.add_argument("--scenes", type=int, default=48, help="episodes a task")
     parser.add_argument("--seed", type=int, default=91)
+    parser.add_argument("--split", choices=["train", "test"], default="train", help="whose objects")
     args = parser.parse_args(arguments)
     if args.scenes < 4:
         parser.error(f"--scenes: expected at least 4, got {args.scenes}")
@@ -118,7 +119,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print("| task | successes | " + " | ".join(names) + " |")
     print("|" + "---|" * (2 + len(names)))
     for task in args.tasks:
-        print(line(task, rank(task, args.rewards, args.scenes, args.seed), args.rewards), flush=True)
+        print(line(task, rank(task, args.rewards, args.scenes, args.seed, args.split), args.rewards), flush=True)
     return 0
 
 

@@ -35,3 +35,9 @@ def test_a_small_run_prints_a_row_of_the_table(capsys):
     successes, played = (int(v) for v in row.split("|")[2].split(" of "))
     assert played <= 6
     assert successes in (0, played) or "1.00" in row
+
+
+def test_the_split_decides_whose_objects_are_played():
+    pytest.importorskip("mujoco")
+    train, test = (ranking.rank("PickCup", ["oracle"], 4, 91, split).rated["oracle"] for split in ("train", "test"))
+    assert len(train) != len(test) or (train != test).any()
