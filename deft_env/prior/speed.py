@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -40,7 +41,9 @@ def random_labels(count: int, seed: int = 0) -> Labels:
     )
 
 
-def _rate(config: TrainConfig, labels: Labels, steps: int, warmup: int) -> tuple[float, str]:
+def _rate(
+    config: TrainConfig, labels: Labels, steps: int, warmup: int, progress: Callable[[], object]
+) -> tuple[float, str]:
     trainer = Trainer(config, steps + warmup)
     data = LabelSet(labels, StandInText(), trainer.network.config.image_px, trainer.device)
     size = min(config.batch, len(data))
@@ -53,6 +56,7 @@ def _rate(config: TrainConfig, labels: Labels, steps: int, warmup: int) -> tuple
             begun = time.perf_counter()
         first = step * size % max(len(data) - size + 1, 1)
         trainer.step(data, np.arange(first, first + size))
+        progress()
     if gpu:
         torch.cuda.synchronize()
     name = torch.cuda.get_device_name(trainer.device) if gpu else "cpu"
@@ -64,7 +68,12 @@ STEPS: Final = 60
 
 
 def measure(
-    preset: str = "paper", batch: int = paper.AFFORDANCE_BATCH, labels: int = 0, steps: int = STEPS, warmup: int = 15
+    preset: str = "paper",
+    batch: int = paper.AFFORDANCE_BATCH,
+    labels: int = 0,
+    steps: int = STEPS,
+    warmup: int = 15,
+    progress: Callable[[], object] = lambda: None,
 ) -> Speed:
     """Trains on random labels: first a plain fp32 loop, then the loop as ``train`` would run it on this device.
 
@@ -73,6 +82,7 @@ def measure(
         batch: labels a step.
         labels: how many there are; 0 for eighteen batches.
         steps, warmup: timed, and before that.
+        progress: called after each of the 2 (steps + warmup) steps; on a GPU they may still be under way.
     """
     made = random_labels(labels or 18 * batch)
     common: dict[str, Any] = {"data": ("-",), "out": "-", "preset": preset, "batch": batch}
@@ -81,6 +91,7 @@ def measure(
         made,
         steps,
         warmup,
+        progress,
     )
-    ours, device = _rate(TrainConfig(**common), made, steps, warmup)
+    ours, device = _rate(TrainConfig(**common), made, steps, warmup, progress)
     return Speed(plain, ours, ours / plain, device)

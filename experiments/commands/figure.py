@@ -28,7 +28,7 @@ class Args(sweeping.SweepArgs):
         at: distil after these episodes.
     """
 
-    number: Annotated[Literal[6, 7], tyro.conf.Positional] = 6
+    number: Annotated[Literal[6, 7], tyro.conf.Positional] = tyro.MISSING
     all_tasks: sweeping.Flag = False
     at: tuple[int, ...] = cfg.SNAPSHOTS
 

@@ -29,7 +29,7 @@ class Args(sweeping.SweepArgs):
             videos, and of a random one.
     """
 
-    number: Annotated[Literal[2, 3], tyro.conf.Positional] = 2
+    number: Annotated[Literal[2, 3], tyro.conf.Positional] = tyro.MISSING
     all_tasks: sweeping.Flag = False
     stand_ins: sweeping.Flag = False
 

@@ -12,6 +12,7 @@ import tyro
 
 from deft_env import paper
 from deft_experiments import config as cfg
+from deft_experiments import terminal
 from deft_experiments.errors import UsageError
 
 
@@ -112,7 +113,9 @@ def _speed(args: Args) -> int:
     from deft_env.prior import speed
 
     steps = args.steps or speed.STEPS
-    found = speed.measure(args.preset, args.batch or paper.AFFORDANCE_BATCH, steps=steps, warmup=max(steps // 4, 1))
+    warmup, batch = max(steps // 4, 1), args.batch or paper.AFFORDANCE_BATCH
+    with terminal.Progress() as progress, progress.bar("steps", 2 * (steps + warmup)) as advance:
+        found = speed.measure(args.preset, batch, steps=steps, warmup=warmup, progress=lambda: advance(1, ""))
     print(
         f"{args.preset} on {found.device}: plain fp32 loop {found.plain_images_per_s:.0f} images/s, "
         f"this one {found.images_per_s:.0f} images/s, ratio {found.ratio:.2f}"
