@@ -41,13 +41,13 @@ def check(device: str) -> None:
     if device not in DEVICES:
         raise ValueError(f"device: expected 'cpu', {', '.join(map(repr, DEVICES))}, got {device!r}")
     try:
-        import mujoco_warp  # noqa: F401
-
         warp: Any = importlib.import_module("warp")
+        warp.config.log_level = warp.LOG_ERROR  # that there is no driver is said below; and no line a compiled kernel
+        import mujoco_warp  # noqa: F401
     except ImportError as error:
         raise ImportError(f"device {device!r} needs MuJoCo Warp: pip install 'deft-hand[gpu]'") from error
-    warp.config.quiet = True
     warp.init()
+    warp.config.log_level = warp.LOG_WARNING
     if device == "cuda" and not warp.is_cuda_available():
         raise RuntimeError(
             "device 'cuda': no NVIDIA GPU with a driver was found (see nvidia-smi); use device='cpu', or 'warp-cpu' to "
