@@ -1,9 +1,9 @@
 """Does a visual reward rank success? ``python -m deft_env.encoders.ranking`` measures it on simulated episodes.
 
-Episodes are played with the reference grasp plus errors of 0.3 to 2.5 σ, so that some succeed. The
-figure is the probability that a success is rated above a failure (the area under the ROC curve; 0.5 is chance), with a
-bootstrap interval over episodes, and the difference between two rewards on the same episodes. Our own measurement; the
-reference grasp makes the episodes only, no reward sees it.
+Episodes are played with the reference grasp plus errors of 0.3 to 2.5 σ, so that some succeed. The figure is the
+probability that a success is rated above a failure (the area under the ROC curve; 0.5 is chance), with a bootstrap
+interval over episodes, and the difference between two rewards on the same episodes. Our own measurement; the reference
+grasp makes the episodes only, no reward sees it.
 """
 
 from __future__ import annotations
@@ -64,6 +64,15 @@ class Ranking:
         return figure(np.arange(n)), float(low), float(high)
 
 
+def disturbed(grasps: Array, keys: Sequence[EpisodeKey]) -> Array:
+    """Reference grasps (N, 22), each with an error of its key's own draw and one of ``SPREADS``."""
+    out = np.array(grasps, dtype=np.float64)
+    for row, key in zip(out, keys, strict=True):
+        draws = key.generator("reward ranking")
+        row += grasp.SIGMA * draws.normal(size=grasp.DIM) * draws.choice(SPREADS)
+    return out
+
+
 def rank(task_name: str, rewards: Sequence[str], scenes: int, seed: int, split: str = "train") -> Ranking:
     """Plays ``scenes`` episodes of a task and rates them; episodes out of the arm's reach are left out.
 
@@ -80,10 +89,7 @@ def rank(task_name: str, rewards: Sequence[str], scenes: int, seed: int, split: 
             frames = rig.reset_batch(keys)
             if frames.truths is None:
                 raise ValueError("rig: the simulated rig gave no truths")
-            xi = np.array([t.human_grasp for t in frames.truths])
-            for row, key in zip(xi, keys, strict=True):
-                draws = key.generator("reward ranking")
-                row += grasp.SIGMA * draws.normal(size=grasp.DIM) * draws.choice(SPREADS)
+            xi = disturbed(np.array([t.human_grasp for t in frames.truths]), keys)
             outcomes = rig.execute_batch(xi, [task.demonstration] * len(keys))
             played = np.array([o.status is Status.COMPLETED for o in outcomes])
             success += [o.success is True for o, p in zip(outcomes, played, strict=True) if p]

@@ -96,9 +96,14 @@ def test_shipped_weights_tell_done_from_not_in_fresh_attempts():
     pytest.importorskip("mujoco")
     assert sd.shipped().stat().st_size < 1e6
     assert sd.shipped().with_suffix(".md").is_file()
+    from deft_env.sim import gl
+
     detector, rated, done = sd.SuccessDetector(), [], []
     for index in range(8):  # of another seed than the training's
-        made = at.make_scene(1, index)
+        try:
+            made = at.make_scene(1, index)
+        except gl.RenderingUnavailableError as error:
+            pytest.skip(str(error))
         if made is not None:
             before, after, words = made
             rated += detector(np.repeat(before[None], len(after), axis=0), after, words).tolist()
