@@ -156,7 +156,7 @@ def make_scene(seed: int, index: int) -> tuple[Pictures, Pictures, str] | None:
     grip = grasp.position_m + grasp.rotation @ np.array(GRASP_FROM_WRIST_M)
 
     def picture() -> Pictures:
-        rgb, depth_m = render.Scene(model, thing.qpos).rgbd(shadows=shadows)
+        rgb, depth_m = render.Scene(model, thing.qpos).rgbd(shadows=shadows, mipmaps=False)  # as the rig
         seen = observation.image(Frame(rgb, depth_m, stage.K, stage.T_world_cam))
         return shrink(seen[None], IMAGE_PX)[0]
 
