@@ -249,8 +249,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     trained = train(
         DetectorTrainConfig(folder, str(args.out / "full.safetensors"), steps=args.steps, seed=args.seed), print
     )
-    halve(trained, args.out / f"{NAME}.safetensors")
-    print(f"{args.out / NAME}.safetensors; use it with: --reward {NAME} --weights {NAME}=PATH")
+    made = args.out / f"{NAME}.safetensors"
+    halve(trained, made)
+    print(f"{made}; use it with: --reward {NAME} --weights {NAME}={made}")
     return 0
 
 

@@ -92,6 +92,20 @@ def test_wrong_files_are_refused(tmp_path):
         sd.SuccessDetector({sd.NAME: tmp_path / "cut"})
 
 
+def test_one_command_makes_scenes_and_weights(tmp_path, capsys):
+    pytest.importorskip("mujoco")
+    from deft_env.sim import gl
+
+    try:
+        assert sd.main([str(tmp_path), "--scenes", "5", "--steps", "2"]) == 0
+    except gl.RenderingUnavailableError as error:
+        pytest.skip(str(error))
+    made = tmp_path / f"{sd.NAME}.safetensors"
+    assert str(made) in capsys.readouterr().out
+    picture = np.zeros((1, 224, 224, 3), np.uint8)
+    assert 0.0 < sd.SuccessDetector({sd.NAME: made})(picture, picture, "pick up the cup")[0] < 1.0
+
+
 def test_shipped_weights_tell_done_from_not_in_fresh_attempts():
     pytest.importorskip("mujoco")
     assert sd.shipped().stat().st_size < 1e6
