@@ -105,7 +105,8 @@ def table(
         heuristic: which heuristic prior the real-world-only row starts from.
         weights: name -> path; reward rows whose weights are absent do not run and say so.
         stand_ins: adds rows of what stands in for the paper's networks, under names of their own: in table 2 the
-            small affordance network, in table 3 the rewards of a small and of a random encoder.
+            small affordance network, in table 3 the rewards of a small and of a random encoder and of a success
+            detector.
     """
     have = weights or {}
     if number == 2:
@@ -136,6 +137,7 @@ def table(
             rows[2:2] = [
                 _reward_row("small encoder reward (synthetic videos)", SMALL_ENCODER, prior, have, published=False),
                 Row("random ResNet18 reward (stand-in)", "", prior=prior, reward="resnet18-random"),
+                Row("success detector reward (synthetic people)", "", prior=prior, reward="success-detector"),
             ]
     else:
         raise ValueError(f"number: the paper has success tables 2 and 3, got {number!r}")

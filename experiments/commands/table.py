@@ -26,7 +26,7 @@ class Args(sweeping.SweepArgs):
         all_tasks: all nine tasks.
         stand_ins: also rows of what stands in for the paper's networks, under names of their own. Table 2: the small
             affordance network trained on synthetic videos. Table 3: rewards of a small encoder trained on synthetic
-            videos, and of a random one.
+            videos, of a random one, and of a success detector trained on synthetic people.
     """
 
     number: Annotated[Literal[2, 3], tyro.conf.Positional] = tyro.MISSING
