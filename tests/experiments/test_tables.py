@@ -93,8 +93,9 @@ def test_reward_rows_run_only_with_weights(tmp_path: Path) -> None:
     assert {r.published for r in table.rows if "stand-in" in r.name or "synthetic" in r.name} == {""}
     plan = tables.plan(table, RunConfig("PourCup"), seeds=1, trials=1, weights=weights)
     read = {(j.config.reward, tuple(j.config.weights)) for j in plan.jobs}
-    own = ("time-contrastive", ("time-contrastive",))  # the shipped file, of which a later version may have another
-    assert read == {("r3m", ("r3m",)), own, ("resnet18-random", ()), ("oracle", ())}
+    # Shipped files, of which later versions may have others.
+    own = {(name, (name,)) for name in ("time-contrastive", "success-detector")}
+    assert read == {("r3m", ("r3m",)), *own, ("resnet18-random", ()), ("oracle", ())}
 
 
 def test_the_small_network_has_rows_of_its_own(tmp_path: Path) -> None:
