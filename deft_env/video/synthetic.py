@@ -139,7 +139,7 @@ def _box_of(mask: NDArray[np.bool_]) -> Array:
 def _moved(stage: Any, qpos: Array, share: float) -> tuple[Array, Array]:
     """Joint positions (nq,) ``share`` of the way through what follows the grasp, and how far (3,) m the hand moves.
 
-    What is loose is lifted with the hand, what slides is pulled along its joint.
+    What is loose is lifted with the hand, what slides is pulled along its joint; random shapes have no joint and stay.
     """
     import mujoco
 
