@@ -41,14 +41,17 @@ def alone(job: sweep.Job) -> bool:
 
 def rates(args: argparse.Namespace) -> Rates:
     """Success of the prior alone and of each agent, of tasks and seeds that have all of them."""
-    wanted = {PRIOR_ALONE: PRIOR_ALONE} | {split_name(agent)[1]: agent for agent in args.agents}
+    wanted = {split_name(agent): agent for agent in args.agents}
     found: dict[tuple[str, str, int], float] = {}
     for row in agents_sweep.read(args, "train"):
-        if row["after"] in (0, EPISODES) and row["policy"] in wanted:
-            found[wanted[row["policy"]], row["task"], row["seed"]] = row["success_rate"]
+        made = (split_name(row["agent"])[0], row["policy"])
+        name = PRIOR_ALONE if row["policy"] == PRIOR_ALONE else wanted.get(made)
+        if row["after"] in (0, EPISODES) and name is not None:
+            found[name, row["task"], row["seed"]] = row["success_rate"]
     seeds = range(args.first_seed, args.first_seed + args.seeds)
-    whole = [s for s in seeds if all((name, t, s) in found for name in wanted.values() for t in args.tasks)]
-    return {name: np.array([[found[name, t, s] for s in whole] for t in args.tasks]) for name in wanted.values()}
+    names = [PRIOR_ALONE, *args.agents]
+    whole = [s for s in seeds if all((name, t, s) in found for name in names for t in args.tasks)]
+    return {name: np.array([[found[name, t, s] for s in whole] for t in args.tasks]) for name in names}
 
 
 def span(values: NDArray[np.float64]) -> str:

@@ -37,6 +37,7 @@ SEARCHES: Final = (
     Entry("sep-cma", f"{_SEARCH}.cmaes_family:SepCMA", "separable CMA-ES (cmaes)"),
     Entry("ws-cma", f"{_SEARCH}.cmaes_family:WarmStartCMA", "CMA-ES warm-started from prior or foreign episodes"),
     Entry("gp", f"{_SEARCH}.gp:GP", "our own: a Gaussian process with the structure of a grasp"),
+    Entry("gp-anchored", f"{_SEARCH}.gp_anchored:AnchoredGP", "gp that tries the untouched prior first"),
     Entry(
         "gp-trained",
         f"{_SEARCH}.gp_trained:TrainedGP",
