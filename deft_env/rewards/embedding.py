@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -16,6 +15,7 @@ from deft_env import observation
 from deft_env.encoders.encoder import Encoder
 from deft_env.episode import EpisodeKey, Outcome
 from deft_env.registries import TaskLike, Weights, make_rig
+from deft_env.rewards.pictures import last_images
 from deft_env.rewards.reward import Reward
 from deft_env.rigs.rig import Frames
 
@@ -100,13 +100,7 @@ class EmbeddingReward(Reward):
         Raises:
             ValueError: if an outcome has no last picture.
         """
-
-        def last_image(outcome: Outcome) -> NDArray[np.uint8]:
-            if outcome.last_frame is None:
-                raise ValueError(f"reward {self.name!r}: the outcome of {outcome.key} has no last picture to look at")
-            return observation.image(outcome.last_frame())
-
-        features = self.encoder(np.array(before.many([partial(last_image, outcome) for outcome in outcomes])))
+        features = self.encoder(last_images(before, outcomes, self.name))
         distance = np.sqrt(((features - self.goal_features(task)) ** 2).sum(axis=1))
         return -np.minimum(distance, FARTHEST)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 from deft_env import observation
 from deft_env.episode import Outcome
 from deft_env.registries import TaskLike, Weights
+from deft_env.rewards.pictures import last_images
 from deft_env.rewards.reward import Reward
 from deft_env.rigs.rig import Frames
 
@@ -36,12 +36,6 @@ class SuccessDetectorReward(Reward):
         Raises:
             ValueError: if an outcome has no last picture.
         """
-
-        def last_image(outcome: Outcome) -> NDArray[np.uint8]:
-            if outcome.last_frame is None:
-                raise ValueError(f"reward {self.name!r}: the outcome of {outcome.key} has no last picture to look at")
-            return observation.image(outcome.last_frame())
-
-        after = np.array(before.many([partial(last_image, outcome) for outcome in outcomes]))
+        after = last_images(before, outcomes, self.name)
         first = np.array([observation.image(frame) for frame in before[:]])
         return self._detector(first, after, task.instruction)
