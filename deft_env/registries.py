@@ -165,7 +165,7 @@ rewards.register(
 rewards.register(
     Entry(
         "success-detector",
-        "deft_env.rewards.instruction:SuccessDetectorReward",
+        "deft_env.rewards.success_detector:SuccessDetectorReward",
         "whether the words were done, by pictures before and after; trained on synthetic people; weights: "
         "success-detector",
         stand_in=True,

@@ -25,11 +25,11 @@ from scipy.spatial.transform import Rotation
 from deft_env import observation
 from deft_env.encoders.carrying import Thing
 from deft_env.episode import Frame, generator
+from deft_env.files import write_atomically
 from deft_env.registries import TASK_WORDS, tasks
 from deft_env.sim import controls, render
 from deft_env.video import human_hand, synthetic_scene
 from deft_env.video.crops import shrink
-from deft_env.video.shards import write_atomically
 from deft_env.video.trajectory import GRASP_FROM_WRIST_M
 
 Array = NDArray[np.float64]

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from deft_env.files import write_atomically
 from deft_env.prior import checkpoint
 from deft_env.prior.train import TrainConfig, TrainResult, train
 from deft_env.video.extract import ExtractConfig, ExtractResult, extract
-from deft_env.video.shards import write_atomically
 from deft_env.video.synthetic import Noise, SyntheticConfig, make_videos
 
 Progress = Callable[[Mapping[str, Any]], None]

@@ -36,7 +36,7 @@ def save_tensors(path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapp
     """Writes tensors and JSON metadata to a temporary file, then renames it."""
     from safetensors.torch import save
 
-    from deft_env.video.shards import write_atomically
+    from deft_env.files import write_atomically
 
     plain = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
     write_atomically(Path(path), save(plain, {"deft": json.dumps(metadata, sort_keys=True)}))

@@ -67,7 +67,7 @@ def save_picture(path: str | Path, image: NDArray[np.uint8]) -> None:
 
     from PIL import Image
 
-    from deft_env.video.shards import write_atomically
+    from deft_env.files import write_atomically
 
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, "PNG")

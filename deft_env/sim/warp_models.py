@@ -17,6 +17,8 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
+from deft_env.sim.scenes import layout
+
 _LOOKS: Final = ("_", "bvh_", "cam_", "key_", "light_", "mat_", "name", "oct_", "skin_", "tex_", "text_")
 _RGBA: Final = "_rgba"
 _UNREAD: Final = ("dof_M0", "dof_length")
@@ -61,15 +63,14 @@ def _digest(model: mujoco.MjModel, names: Sequence[str]) -> bytes:
 
 
 def groups(models: Sequence[mujoco.MjModel]) -> list[list[int]]:
-    """Indices of models that can share a batch: equal in all that is neither kept per world nor a mesh."""
+    """Indices of models that can share a batch: of one layout, equal in all that is neither per world nor a mesh."""
     alike = [name for name in _names() if name not in _per_world()]
     packed = [name for name in alike if not name.startswith(_MESH)]
-    found: dict[Any, list[int]] = {}
+    found: dict[tuple[bytes, tuple[int, ...]], list[int]] = {}
     for i, model in enumerate(models):
         # Octrees (of signed distance fields) are not laid one after another: their meshes must agree.
         digest = _digest(model, alike if model.mesh_octnum.any() else packed)
-        sizes = (model.nq, model.nv, model.nu, model.nbody, model.njnt, model.ngeom, model.nsite, model.neq)
-        found.setdefault((digest, *sizes, model.ntendon, model.nsensordata), []).append(i)
+        found.setdefault((digest, layout(model)), []).append(i)
     return list(found.values())
 
 

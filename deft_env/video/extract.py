@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from deft_env.files import write_atomically
 from deft_env.prior import mano
 from deft_env.video import shards
 from deft_env.video.labels import Label, LabelConfig, SkippedError, label_clip
@@ -112,7 +113,7 @@ def _work(job: tuple[ExtractConfig, int, list[Clip]]) -> int:
     folder = Path(config.out)
     shards.write_shard(folder / f"shard-{number:05d}.npz", stack(found))
     counts = {"clips": len(clips), "labels": len(found), "skipped": dict(reasons), "job": _fingerprint(config)}
-    shards.write_atomically(folder / f"shard-{number:05d}.json", json.dumps(counts).encode())
+    write_atomically(folder / f"shard-{number:05d}.json", json.dumps(counts).encode())
     return number
 
 

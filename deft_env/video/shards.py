@@ -31,6 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deft_env import paper
+from deft_env.files import write_atomically
 
 FORMAT: Final = "deft-labels-1"
 IMAGE_PX: Final = 224
@@ -99,16 +100,6 @@ def concatenate(parts: Sequence[Labels]) -> Labels:
     arrays: dict[str, Any] = {name: np.concatenate([getattr(p, name) for p in parts]) for name in _SHAPES}
     texts: dict[str, Any] = {name: sum((getattr(p, name) for p in parts), ()) for name in _TEXTS}
     return Labels(**arrays, **texts)
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Writes a file under a temporary name, then renames it: a reader sees all of it or nothing."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with temporary.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
 
 
 def write_shard(path: str | Path, labels: Labels) -> None:

@@ -23,10 +23,11 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from deft_env.episode import generator
+from deft_env.files import write_atomically
 from deft_env.registries import TASK_WORDS
 from deft_env.video import epic_protobuf
 from deft_env.video.records import LEFT, RIGHT, Array, HandBox, ObjectBox
-from deft_env.video.shards import write_atomically, write_manifest
+from deft_env.video.shards import write_manifest
 
 COLUMNS: Final = (
     "narration_id", "participant_id", "video_id", "narration_timestamp", "start_timestamp", "stop_timestamp",

@@ -6,6 +6,7 @@ replaces what earlier takes knew of them.
 
 from __future__ import annotations
 
+import io
 import os
 import zipfile
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deft_env import grasp
+from deft_env.files import write_atomically
 
 Array = NDArray[np.float64]
 MAX_FILE_BYTES: Final = 5_000_000
@@ -60,11 +62,9 @@ class MotorPairs:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes an npz, first to a temporary name."""
-        target = Path(path)
-        temporary = target.with_name(target.name + ".tmp")
-        with temporary.open("wb") as file:
-            np.savez(file, motors_rad=self.motors_rad, joints_rad=self.joints_rad)
-        temporary.replace(target)
+        buffer = io.BytesIO()
+        np.savez(buffer, motors_rad=self.motors_rad, joints_rad=self.joints_rad)
+        write_atomically(path, buffer.getvalue())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:

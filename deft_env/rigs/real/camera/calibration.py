@@ -11,6 +11,8 @@ from typing import Any, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from deft_env.files import write_atomically
+
 Array = NDArray[np.float64]
 
 METHODS: Final = ("TSAI", "PARK", "HORAUD", "ANDREFF", "DANIILIDIS")
@@ -47,10 +49,7 @@ class CameraCalibration:
         data = {"format": FORMAT, "method": self.method}
         numbers: dict[str, Any] = {name: getattr(self, name) for name in self.__slots__ if name != "method"}
         data.update({name: np.asarray(value).tolist() for name, value in numbers.items()})
-        target = Path(path)
-        temporary = target.with_name(target.name + ".tmp")
-        temporary.write_text(json.dumps(data, indent=1, allow_nan=False))
-        temporary.replace(target)
+        write_atomically(path, json.dumps(data, indent=1, allow_nan=False).encode())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:

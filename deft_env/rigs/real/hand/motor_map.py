@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from deft_env import grasp, paper
+from deft_env.files import write_atomically
 from deft_env.rigs.real.hand.motor_fit import COUPLED, DRIVERS, KNOTS, SMOOTHING, JointResidual, fit_joints
 
 Array = NDArray[np.float64]
@@ -193,10 +194,7 @@ class MotorMap:
                 for r in self.residuals
             ],
         }
-        target = Path(path)
-        temporary = target.with_name(target.name + ".tmp")
-        temporary.write_text(json.dumps(data, indent=1, allow_nan=False))
-        temporary.replace(target)
+        write_atomically(path, json.dumps(data, indent=1, allow_nan=False).encode())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
